@@ -1,0 +1,71 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgekit.core.errors import UsageError
+
+
+@contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """Gives a temporary name beside ``path``; renames it into place when the block ends without an error.
+
+    Raises:
+        UsageError: the folder cannot be made or written to, or the disk is full.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", dir=path.parent))
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {path}: {error.strerror or error}", hint="choose another place with -o/--output"
+        ) from error
+    try:
+        temporary = folder / path.name
+        yield temporary
+        try:
+            temporary.replace(path)
+        except OSError as error:
+            raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+    except OSError as error:
+        if error.errno is not None and error.filename and str(error.filename).startswith(str(folder)):
+            raise UsageError(f"cannot write {path}: {error.strerror}") from error
+        raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file whole: temporary name, fsync, rename.
+
+    Raises:
+        UsageError: the folder cannot be written to, or the disk is full.
+    """
+    with appearing(path) as temporary:
+        try:
+            with temporary.open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def check_writable(path: Path) -> None:
+    """Finds out before the work starts whether ``path`` can be written.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if path.is_dir():
+        raise UsageError(f"cannot write {path}: it is a folder", hint="name a file with -o/--output")
+    with appearing(path.parent / f"{path.name}.check") as temporary:
+        temporary.write_bytes(b"")
+    (path.parent / f"{path.name}.check").unlink()

@@ -1,0 +1,1 @@
+"""Datasets a user has: open them, stream them, check them."""

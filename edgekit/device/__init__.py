@@ -1,0 +1,1 @@
+"""Boards: profiles, inventory, transports, facts, workspace, releases."""

@@ -1,0 +1,1 @@
+"""Plans, statistics and verdicts over samples, and the loop that collects them."""

@@ -1,0 +1,1 @@
+"""Trained networks and their files: what format is this, load it safely, describe it."""

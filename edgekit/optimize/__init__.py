@@ -1,0 +1,1 @@
+"""Passes over a model: prune, convert, quantize, audit, score; recipes and the pipeline that folds them."""

@@ -1,0 +1,1 @@
+"""One list of fields; tables and documents from it."""

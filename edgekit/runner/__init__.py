@@ -1,0 +1,1 @@
+"""What runs on the board: the payload, the runtimes it can drive, and the records that it sends back."""

@@ -1,0 +1,144 @@
+"""What the host asks of the payload, and what the payload answers: one record each way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One fresh process on the board.
+
+    Attributes:
+        mode: ``latency`` times runs; ``memory`` follows memory by phase without timing claims; ``smoke`` runs each
+            golden sample once and sends the outputs back.
+        model: path of the .tflite on the board.
+        model_sha256: what the file must hash to there.
+        library: path of ``libLiteRt*.so`` on the board; None: use ``module``.
+        module: Python module of the board to use instead: ``ai_edge_litert`` or ``tflite_runtime``.
+        num_threads: of the interpreter.
+        samples: one list of raw tensor files (paths on the board, in the model's input order) per sample.
+        warmup_runs: least number of warm-up runs; ``warmup_s`` least time for them.
+        min_runs: least number of measured runs; ``min_s`` least time, ``max_s`` most.
+        cpus: cores to run on; empty: leave it to the scheduler.
+    """
+
+    mode: Literal["latency", "memory", "smoke"]
+    model: str
+    model_sha256: str
+    library: str | None
+    module: str | None
+    num_threads: int
+    samples: tuple[tuple[str, ...], ...]
+    warmup_runs: int = 1
+    warmup_s: float = 0.5
+    min_runs: int = 64
+    min_s: float = 2.0
+    max_s: float = 150.0
+    cpus: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeUsed:
+    """The runtime as it reported itself on the board.
+
+    Attributes:
+        name: ``LiteRT C API``, ``ai_edge_litert`` or ``tflite_runtime``.
+        version: of the library or module.
+        delegate: ``XNNPACK``, ``none`` or ``unknown``.
+        fully_delegated: every op ran in the delegate; None where the runtime cannot tell.
+    """
+
+    name: str
+    version: str
+    delegate: str
+    fully_delegated: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryPhase:
+    """Memory of the process at the end of one phase, from ``/proc/self/status``; bytes; None where unreadable.
+
+    Phases: ``start``, ``library``, ``model``, ``init``, ``first``, ``steady``.
+    """
+
+    phase: str
+    rss_bytes: int | None
+    peak_rss_bytes: int | None
+    anon_bytes: int | None
+    file_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """The board just before or just after a run. None: this board does not tell.
+
+    Attributes:
+        temperature_c: hottest thermal zone.
+        frequency_hz: of each core that has cpufreq, as the kernel reports it.
+        clock_hz: the real ARM clock (``vcgencmd measure_clock arm``).
+        governor: of core 0.
+        throttle_bits: ``vcgencmd get_throttled`` or its sysfs twin.
+        load_1min: load average.
+        memory_available_bytes: as the kernel estimates it.
+        boot_id: changes with every boot.
+    """
+
+    temperature_c: float | None
+    frequency_hz: tuple[int, ...]
+    clock_hz: int | None
+    governor: str | None
+    throttle_bits: int | None
+    load_1min: float | None
+    memory_available_bytes: int | None
+    boot_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What one fresh process measured. Raw samples, nothing derived.
+
+    Attributes:
+        latency_ns: one entry per measured iteration (the mean of ``batch`` calls where ``batch`` > 1).
+        batch: calls per entry; more than 1 only for models too quick for the clock.
+        warmup_ns: the warm-up series (capped).
+        library_ns, load_ns, init_ns, first_ns: open the library, load the model, build the interpreter, first run.
+        cpu_ns, wall_ns: process CPU time and wall time of the measured loop.
+        calibration_ns: a fixed piece of CPU work before and after the loop; it shows throttling without sensors.
+        involuntary_switches: context switches that the scheduler forced during the measured loop.
+        pressure_us: CPU pressure (PSI) that the board gathered during the loop; None where it has none.
+        memory: by phase; only in memory mode all phases are trustworthy.
+        outputs: smoke mode: per sample, per output, base64 of the raw tensor.
+        output_sha256: hash of the last run's outputs: the same in every process of a deterministic model.
+        finite: no NaN or infinity in the float outputs.
+    """
+
+    mode: str
+    pid: int
+    runtime: RuntimeUsed
+    num_threads: int
+    model_sha256: str
+    inputs: tuple[dict[str, Any], ...]
+    outputs_info: tuple[dict[str, Any], ...]
+    latency_ns: tuple[int, ...] = ()
+    batch: int = 1
+    warmup_ns: tuple[int, ...] = ()
+    library_ns: int | None = None
+    load_ns: int | None = None
+    init_ns: int | None = None
+    first_ns: int | None = None
+    cpu_ns: int | None = None
+    wall_ns: int | None = None
+    calibration_ns: tuple[int, ...] = ()
+    involuntary_switches: int | None = None
+    pressure_us: int | None = None
+    memory: tuple[MemoryPhase, ...] = ()
+    outputs: tuple[tuple[str, ...], ...] = ()
+    output_sha256: str | None = None
+    finite: bool = True
+    before: Conditions
+    after: Conditions
+    python: str = ""
+    cpus: tuple[int, ...] = ()
+    extra: dict[str, Any] = field(default_factory=dict)
