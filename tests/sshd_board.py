@@ -1,0 +1,1 @@
+"""Boards for tests: a real OpenSSH server on loopback (fixtures follow)."""
