@@ -46,8 +46,8 @@ def ratio(value: float | None) -> str:
 
 def _digits(value: float) -> str:
     magnitude = abs(value)
+    if value == int(value) and magnitude < 10:
+        return f"{value:.0f}"
     if magnitude >= 100:
         return f"{value:.0f}"
-    if magnitude >= 10:
-        return f"{value:.1f}"
-    return f"{value:.2f}" if magnitude >= 1 else f"{value:.3f}".rstrip("0").rstrip(".")
+    return f"{value:.1f}" if magnitude >= 10 else f"{value:.2f}"

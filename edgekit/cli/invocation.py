@@ -1,0 +1,134 @@
+"""One invocation of a command: the options that all share, the project file's defaults, errors to exit statuses."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from typer.exceptions import Abort, Exit, TyperException
+
+from edgekit.cli.output import Output
+from edgekit.core.errors import EdgekitError, UsageError
+
+_COMMON: dict[str, Any] = {
+    "json_": Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")],
+    "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")],
+    "verbose": Annotated[bool, typer.Option("--verbose", "-v", help="More progress.")],
+    "debug": Annotated[bool, typer.Option("--debug", envvar="EDGEKIT_DEBUG", help="Show tracebacks.")],
+}
+
+_running: Output | None = None
+
+
+def new_app(help_text: str) -> typer.Typer:
+    """An app for one command, or for one group of subcommands."""
+    return typer.Typer(
+        help=help_text,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        no_args_is_help=False,
+    )
+
+
+def command(app: typer.Typer, name: str, *, example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Registers a function as a command; it gets ``out`` beside its own options.
+
+    Args:
+        app: from :func:`new_app`.
+        name: as in documents: ``devices add`` is a subcommand ``add``.
+        example: one real command line, shown below the help.
+    """
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        own = [p for p in inspect.signature(function, eval_str=True).parameters.values() if p.name != "out"]
+        common = [
+            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+            for key, kind in _COMMON.items()
+        ]
+
+        @functools.wraps(function)
+        def run(**given: Any) -> None:
+            global _running
+            as_json, quiet, verbose, debug = (given.pop(key) for key in _COMMON)
+            _running = Output(name, as_json=as_json, quiet=quiet, verbose=verbose, debug=debug)
+            function(**given, out=_running)
+
+        run.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined]  # inspect's own protocol
+        run.__annotations__ = {p.name: p.annotation for p in [*own, *common]}
+        app.command(name.split()[-1], epilog=f"Example: {example}")(run)
+        return function
+
+    return register
+
+
+def run(name: str, app: typer.Typer, arguments: list[str]) -> int:
+    """Runs a command and returns the exit status of the contract."""
+    debug = "--debug" in arguments
+    try:
+        return _call(name, app, arguments)
+    except EdgekitError as error:
+        if debug:
+            raise
+        _output(name, arguments).failure(error)
+        return error.exit_code
+    except TyperException as error:
+        message = error.format_message()
+        _output(name, arguments).failure(
+            UsageError(message, hint=f"`edgekit {name} --help` lists the options", details={})
+        )
+        return 2
+    except (KeyboardInterrupt, Abort):
+        if _running is not None:
+            _running.close()
+        print("interrupted; what was finished is kept", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+    except Exception as error:  # the last line: no traceback reaches a user unless asked for
+        if debug:
+            raise
+        _output(name, arguments).failure(
+            EdgekitError(
+                f"unexpected {type(error).__name__}: {error}",
+                hint="this is a defect of edgekit; run it again with --debug and report the traceback",
+            )
+        )
+        return 1
+
+
+def _call(name: str, app: typer.Typer, arguments: list[str]) -> int:
+    from edgekit.cli.project import defaults
+
+    tree = typer.main.get_command(app)
+    try:
+        tree.main(
+            arguments,
+            prog_name=f"edgekit {name}",
+            standalone_mode=False,
+            default_map=defaults(),
+            max_content_width=100,
+            help_option_names=["--help", "-h"],
+        )
+    except Exit as ended:
+        return ended.exit_code
+    finally:
+        if _running is not None:
+            _running.close()
+    return 0
+
+
+def _output(name: str, arguments: list[str]) -> Output:
+    if _running is not None:
+        return _running
+    return Output(name, as_json="--json" in arguments, quiet=False, verbose=False, debug=False)
+
+
+def exit_with(status: int) -> typing.NoReturn:
+    """Ends the command with a status other than 0 after its answer was printed."""
+    raise Exit(status)

@@ -1,0 +1,135 @@
+"""What a person sees: progress and notices on stderr, the answer (tables, or one JSON document) on stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from edgekit import __version__
+from edgekit.core.decode import to_json
+from edgekit.core.errors import EdgekitError
+from edgekit.core.events import Event
+from edgekit.core.notice import Notice
+from edgekit.core.units import seconds
+
+
+class Output:
+    """The two streams of one command.
+
+    Args:
+        command: its name, for documents.
+        as_json: one JSON document on stdout and nothing else there.
+        quiet: no progress, no notes.
+        verbose: every event.
+        debug: tracebacks.
+    """
+
+    def __init__(self, command: str, *, as_json: bool, quiet: bool, verbose: bool, debug: bool) -> None:
+        from rich.console import Console
+
+        self.command = command
+        self.as_json = as_json
+        self.quiet = quiet
+        self.verbose = verbose
+        self.debug = debug
+        self.answers = Console(file=sys.stdout, highlight=False)
+        self.notes = Console(file=sys.stderr, highlight=False)
+        if not self.answers.is_terminal:
+            self.answers.width = int(os.environ.get("COLUMNS", "80"))
+        self._status: Any = None
+
+    # ------------------------------------------------------------------ progress
+
+    def on_event(self, event: Event) -> None:
+        """Shows one event: a spinner on a terminal, a line per finished task elsewhere."""
+        if self.quiet:
+            return
+        text = f"{event.task}: {event.message}" if event.message else event.task
+        if event.fraction is not None:
+            text = f"{text} ({event.fraction:.0%})"
+        if event.state == "finished":
+            self._spin(None)
+            took = f"  [dim]{seconds(event.seconds)}[/dim]" if event.seconds is not None else ""
+            self.notes.print(f"[green]✓[/green] {_escaped(event.task)}{took}")
+        elif event.state == "note":
+            self._spin(None)
+            self.notes.print(f"  {_escaped(text)}")
+        elif self.notes.is_terminal:
+            self._spin(text)
+        elif self.verbose:
+            self.notes.print(f"  {_escaped(text)}")
+
+    def _spin(self, text: str | None) -> None:
+        if text is None:
+            if self._status is not None:
+                self._status.stop()
+                self._status = None
+        elif self._status is None:
+            self._status = self.notes.status(_escaped(text))
+            self._status.start()
+        else:
+            self._status.update(_escaped(text))
+
+    def notices(self, notices: Sequence[Notice]) -> None:
+        """Prints warnings, each with its way out."""
+        self._spin(None)
+        if self.quiet:
+            return
+        for notice in notices:
+            self.notes.print(f"[yellow]warning:[/yellow] {_escaped(notice.message)}")
+            if notice.hint:
+                self.notes.print(f"  [dim]hint:[/dim] {_escaped(notice.hint)}")
+
+    def say(self, text: str) -> None:
+        """A line for people, on stderr."""
+        self._spin(None)
+        if not self.quiet:
+            self.notes.print(_escaped(text))
+
+    # ------------------------------------------------------------------ the answer
+
+    def answer(self, document: dict[str, Any], *renderables: Any) -> None:
+        """The command's result: the document with ``--json``, else the tables."""
+        self._spin(None)
+        if self.as_json:
+            self._print_json(document)
+        else:
+            for item in renderables:
+                self.answers.print(item)
+
+    def failure(self, error: EdgekitError) -> None:
+        """An error: a sentence and its way out on stderr; with ``--json`` a document on stdout too."""
+        self._spin(None)
+        if self.as_json:
+            self._print_json(
+                {
+                    "error": {
+                        "class": type(error).__name__,
+                        "message": error.message,
+                        "hint": error.hint,
+                        "exit_code": error.exit_code,
+                    },
+                    **error.details,
+                }
+            )
+        self.notes.print(f"[red]error:[/red] {_escaped(error.message)}", soft_wrap=True)
+        if error.hint:
+            self.notes.print(f"[dim]hint:[/dim]  {_escaped(error.hint)}", soft_wrap=True)
+
+    def close(self) -> None:
+        """Takes a spinner off the terminal."""
+        self._spin(None)
+
+    def _print_json(self, document: dict[str, Any]) -> None:
+        head = {"schema": f"edgekit.{self.command}/1", "edgekit": __version__, "command": self.command}
+        sys.stdout.write(json.dumps(to_json({**head, **document}), indent=2, allow_nan=False) + "\n")
+
+
+def _escaped(text: str) -> str:
+    """Text that rich prints as it is: no markup, no control characters from a board or a file name."""
+    from rich.markup import escape
+
+    return escape("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text))
