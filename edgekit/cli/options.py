@@ -1,0 +1,95 @@
+"""Options that several commands share, with one wording each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+# ---------------------------------------------------------------- data
+
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        envvar="EDGEKIT_DATA",
+        help="Dataset: file.npz, file.npy, file.csv, a folder of images in class folders, or module:function.",
+    ),
+]
+Representative = Annotated[
+    str | None, typer.Option("--representative", envvar="EDGEKIT_REPRESENTATIVE", help="Rows that calibrate.")
+]
+Evaluation = Annotated[
+    str | None, typer.Option("--evaluation", envvar="EDGEKIT_EVALUATION", help="Rows that score, never trained on.")
+]
+Training = Annotated[
+    str | None, typer.Option("--training", envvar="EDGEKIT_TRAINING", help="Rows that fine-tune (default: of --data).")
+]
+Scale = Annotated[str | None, typer.Option("--scale", envvar="EDGEKIT_SCALE", help="Multiply raw values, e.g. 1/255.")]
+Mean = Annotated[
+    str | None, typer.Option("--mean", envvar="EDGEKIT_MEAN", help="Then subtract: one value, or one per channel.")
+]
+Std = Annotated[
+    str | None, typer.Option("--std", envvar="EDGEKIT_STD", help="Then divide: one value, or one per channel.")
+]
+Preprocess = Annotated[
+    str | None,
+    typer.Option("--preprocess", envvar="EDGEKIT_PREPROCESS", help="module:function applied to each raw sample."),
+]
+Metric = Annotated[
+    str,
+    typer.Option(
+        "--metric",
+        envvar="EDGEKIT_METRIC",
+        help="auto, top-1, top-5, mse, mae, auc, agreement, or module:function(y_true, y_pred).",
+    ),
+]
+
+# ---------------------------------------------------------------- models and results
+
+Output_ = Annotated[Path | None, typer.Option("--output", "-o", envvar="EDGEKIT_OUTPUT", help="The file to write.")]
+TrustModel = Annotated[
+    bool,
+    typer.Option("--trust-model", envvar="EDGEKIT_TRUST_MODEL", help="Run code inside the model file (Lambda layers)."),
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", envvar="EDGEKIT_NO_CACHE", help="Make every step again.")]
+MaxDrop = Annotated[
+    float | None,
+    typer.Option("--max-drop", envvar="EDGEKIT_MAX_DROP", min=0.0, help="Percentage points that may be lost."),
+]
+AllowFloat = Annotated[
+    bool, typer.Option("--allow-float-fallback", help="Accept float ops where full-integer was asked for.")
+]
+
+# ---------------------------------------------------------------- boards
+
+Device = Annotated[
+    str, typer.Option("--device", envvar="EDGEKIT_DEVICE", help="Name of a board: `edgekit devices list`.")
+]
+Host = Annotated[
+    str | None,
+    typer.Option("--host", envvar="EDGEKIT_HOST", help="Address to use instead: host, user@host, user@host:port."),
+]
+Port = Annotated[int | None, typer.Option("--port", envvar="EDGEKIT_PORT", min=1, max=65535, help="SSH port.")]
+User = Annotated[str | None, typer.Option("--user", envvar="EDGEKIT_USER", help="User on the board.")]
+IdentityFile = Annotated[
+    Path | None, typer.Option("--identity-file", envvar="EDGEKIT_IDENTITY_FILE", help="Private key file.")
+]
+SshConfig = Annotated[Path | None, typer.Option("--ssh-config", envvar="EDGEKIT_SSH_CONFIG", help="As ssh's -F.")]
+NumThreads = Annotated[
+    str, typer.Option("--num-threads", envvar="EDGEKIT_NUM_THREADS", help="Threads of the interpreter: 1 or 1,2,4.")
+]
+Quick = Annotated[bool, typer.Option("--quick", help="Three processes: quick, and only indicative.")]
+NumRuns = Annotated[
+    int | None, typer.Option("--num-runs", min=1, help="Least number of measured runs per process (default 64).")
+]
+WarmupRuns = Annotated[
+    int | None, typer.Option("--warmup-runs", min=1, help="Least number of warm-up runs per process (default 1).")
+]
+Runtime = Annotated[
+    str,
+    typer.Option(
+        "--runtime", envvar="EDGEKIT_RUNTIME", help="auto, litert (pushed library), ai_edge_litert, tflite_runtime."
+    ),
+]
