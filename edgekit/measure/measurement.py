@@ -1,0 +1,282 @@
+"""The measurement: what is shown and kept of samples, derived from them and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any
+
+from edgekit.core.decode import to_json
+from edgekit.core.notice import Notice
+from edgekit.measure import statistics
+from edgekit.measure.conditions import BoardLimits
+from edgekit.measure.plan import Plan
+from edgekit.measure.samples import Samples
+from edgekit.measure.verdict import Reason, Status, judge
+from edgekit.runner.protocol import Conditions, RuntimeUsed, Trial
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredModel:
+    """The model that ran.
+
+    Attributes:
+        name: for people.
+        sha256: of the .tflite.
+        kind: ``int8``, ``float32``, ``dynamic``, …; None for a bare file.
+        size_bytes: of the .tflite.
+        source_sha256: of the trained model it was made from; the same for all its modes.
+    """
+
+    name: str
+    sha256: str
+    kind: str | None = None
+    size_bytes: int | None = None
+    source_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """Times in ns; None where there is none, and ``missing`` says why.
+
+    Attributes:
+        median_ns: median of the processes' medians.
+        ci95_ns: bootstrap interval of it, over processes.
+        p90_ns, p95_ns, p99_ns: medians of the processes' percentiles.
+        min_ns: the quickest iteration of all (of the quickest batch, for models too quick for the clock).
+        library_ns, load_ns, init_ns, first_ns: medians over processes: open the library, load, build, first run.
+        cold_start_ns: median of the sums of these four.
+        missing: field name → reason.
+    """
+
+    median_ns: int | None
+    ci95_ns: tuple[int, int] | None
+    p90_ns: int | None
+    p95_ns: int | None
+    p99_ns: int | None
+    min_ns: int | None
+    first_ns: int | None
+    library_ns: int | None
+    load_ns: int | None
+    init_ns: int | None
+    cold_start_ns: int | None
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """Resident memory; medians over the memory processes; None where it could not be read.
+
+    Attributes:
+        peak_rss_bytes: highest from the loading of the model on.
+        baseline_bytes: with the runtime's library loaded and no model.
+        model_bytes: the model's share: peak minus baseline.
+        missing: field name → reason.
+    """
+
+    peak_rss_bytes: int | None
+    model_bytes: int | None
+    baseline_bytes: int | None
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """How well the processes agree: the verdict's figures, as fractions; None where there is too little to tell.
+
+    Attributes:
+        cv: coefficient of variation of the processes' medians.
+        half_width: longer arm of the 95 % interval over the median.
+        drift: last fifth of the processes against the first.
+        drift_within: last fifth of a process against its first; median over processes.
+        cpu_per_wall: CPU time over wall time of the measured loops; the number of threads at most.
+    """
+
+    cv: float | None
+    half_width: float | None
+    drift: float | None
+    drift_within: float | None
+    cpu_per_wall: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """The board before the first and after the last timed process."""
+
+    before: Conditions | None
+    after: Conditions | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """One model on one board with one thread count: figures, what they depend on, and whether they may be used.
+
+    Attributes:
+        iterations: fewest measured inferences of a process.
+        samples: the raw trials; not part of the document, kept in a file of their own.
+    """
+
+    device: str
+    model: MeasuredModel
+    runtime: RuntimeUsed | None
+    num_threads: int
+    processes: int
+    iterations: int
+    latency: Latency
+    memory: Memory
+    spread: Spread
+    verdict: Status
+    reasons: tuple[Reason, ...]
+    facts: Facts
+    plan: Plan
+    notices: tuple[Notice, ...]
+    created: str
+    samples: Samples
+
+
+def measurement_from(
+    samples: Samples,
+    *,
+    device: str,
+    model: MeasuredModel,
+    limits: BoardLimits | None = None,
+    notices: Sequence[Notice] = (),
+) -> Measurement:
+    """Derives everything from samples; the same samples give the same measurement.
+
+    Args:
+        samples: what the plan's processes measured.
+        device: the board's name.
+        model: what ran.
+        limits: the board's, for the verdict.
+        notices: what else the user should know about it.
+    """
+    verdict = judge(samples, limits)
+    timed = samples.latency
+    every = timed + samples.memory
+    return Measurement(
+        device=device,
+        model=model,
+        runtime=every[0].runtime if every else None,
+        num_threads=samples.num_threads,
+        processes=len(timed),
+        iterations=min((len(trial.latency_ns) * trial.batch for trial in timed), default=0),
+        latency=_latency(timed, samples.plan.seed),
+        memory=_memory(samples.memory),
+        spread=_spread(timed, samples.plan.seed),
+        verdict=verdict.status,
+        reasons=verdict.reasons,
+        facts=Facts(before=timed[0].before if timed else None, after=timed[-1].after if timed else None),
+        plan=samples.plan,
+        notices=tuple(notices),
+        created=samples.created,
+        samples=samples,
+    )
+
+
+def to_document(measurement: Measurement, *, samples_file: str | None = None) -> dict[str, Any]:
+    """The measurement in JSON values, without its raw samples.
+
+    Args:
+        measurement: to be shown or kept.
+        samples_file: where the raw samples are.
+    """
+    names = [name for name in Measurement.__slots__ if name not in ("samples", "reasons")]
+    document: dict[str, Any] = {name: to_json(getattr(measurement, name)) for name in names}
+    return {
+        **document,
+        "reasons": [str(reason) for reason in measurement.reasons],
+        "samples_file": samples_file,
+    }
+
+
+def _latency(trials: Sequence[Trial], seed: int) -> Latency:
+    series = [trial.latency_ns for trial in trials]
+    medians = statistics.process_medians(series)
+    interval = statistics.bootstrap_interval(medians, seed=seed)
+    missing: dict[str, str] = {}
+    if interval is None:
+        missing["ci95_ns"] = "needs 2 processes"
+    tails = {percent: _tail(trials, percent) for percent in (90, 95, 99)}
+    missing |= {f"p{percent}_ns": tail.missing for percent, tail in tails.items() if tail.missing}
+    parts = {name: _over(trials, attrgetter(name)) for name in ("library_ns", "load_ns", "init_ns", "first_ns")}
+    parts["cold_start_ns"] = _over(trials, _cold_start)
+    missing |= {name: "the runtime did not tell" for name, value in parts.items() if value is None}
+    return Latency(
+        median_ns=_whole(statistics.median_of(medians)),
+        ci95_ns=None if interval is None else (round(interval[0]), round(interval[1])),
+        p90_ns=_whole(tails[90].value),
+        p95_ns=_whole(tails[95].value),
+        p99_ns=_whole(tails[99].value),
+        min_ns=min((min(samples) for samples in series if samples), default=None),
+        missing=missing,
+        **parts,
+    )
+
+
+def _tail(trials: Sequence[Trial], percent: int) -> statistics.Estimate:
+    batch = max((trial.batch for trial in trials), default=1)
+    if batch > 1:
+        return statistics.Estimate(
+            value=None, missing=f"too quick for the clock: each sample is the mean of {batch} inferences"
+        )
+    return statistics.percentile([trial.latency_ns for trial in trials], percent)
+
+
+def _cold_start(trial: Trial) -> int | None:
+    parts = (trial.library_ns, trial.load_ns, trial.init_ns, trial.first_ns)
+    known = [part for part in parts if part is not None]
+    return sum(known) if len(known) == len(parts) else None
+
+
+def _memory(trials: Sequence[Trial]) -> Memory:
+    peak = _over(trials, _peak)
+    baseline = _over(trials, _baseline)
+    share = _over(trials, _model_share)
+    values = {"peak_rss_bytes": peak, "baseline_bytes": baseline, "model_bytes": share}
+    reason = "the board does not tell" if trials else "no memory process ran"
+    return Memory(**values, missing={name: reason for name, value in values.items() if value is None})
+
+
+def _peak(trial: Trial) -> int | None:
+    """Highest resident memory after the library: the payload resets the kernel's high-water mark there."""
+    found = [
+        size
+        for phase in trial.memory
+        if phase.phase not in ("start", "library")
+        for size in (phase.peak_rss_bytes, phase.rss_bytes)
+        if size is not None
+    ]
+    return max(found) if found else None
+
+
+def _baseline(trial: Trial) -> int | None:
+    return next((phase.rss_bytes for phase in trial.memory if phase.phase == "library"), None)
+
+
+def _model_share(trial: Trial) -> int | None:
+    peak, baseline = _peak(trial), _baseline(trial)
+    return None if peak is None or baseline is None else peak - baseline
+
+
+def _spread(trials: Sequence[Trial], seed: int) -> Spread:
+    medians = statistics.process_medians([trial.latency_ns for trial in trials])
+    interval = statistics.bootstrap_interval(medians, seed=seed)
+    shares = [trial.cpu_ns / trial.wall_ns for trial in trials if trial.cpu_ns is not None and trial.wall_ns]
+    return Spread(
+        cv=statistics.coefficient_of_variation(medians),
+        half_width=statistics.half_width(interval, statistics.median_of(medians)),
+        drift=statistics.drift(medians),
+        drift_within=statistics.drift_within([trial.latency_ns for trial in trials]),
+        cpu_per_wall=statistics.median_of(shares),
+    )
+
+
+def _over(trials: Sequence[Trial], figure: Callable[[Trial], int | None]) -> int | None:
+    """Median over the processes that have the figure."""
+    return _whole(statistics.median_of([found for trial in trials if (found := figure(trial)) is not None]))
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)
