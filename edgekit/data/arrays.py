@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import zipfile
 import zlib
@@ -46,10 +47,11 @@ class ArrayFile:
     @property
     def row_bytes(self) -> int:
         """Size of one row."""
-        size = self.dtype.itemsize
-        for length in self.shape[1:]:
-            size *= length
-        return size
+        return self._row_items * self.dtype.itemsize
+
+    @property
+    def _row_items(self) -> int:
+        return math.prod(self.shape[1:])
 
     @property
     def label(self) -> str:
@@ -77,10 +79,12 @@ class ArrayFile:
 
     def _mapped(self) -> Array:
         try:
-            order = "F" if self.fortran_order else "C"
-            return numpy.memmap(self.path, self.dtype, "r", offset=self.offset or 0, shape=self.shape, order=order)
+            flat = numpy.memmap(
+                self.path, self.dtype, "r", offset=self.offset or 0, shape=(self.rows * self._row_items,)
+            )
         except (OSError, ValueError) as error:
             raise DataError(f"{self.label} is cut off: {error}", hint=_HINT_AGAIN) from error
+        return flat.reshape(self.shape, order="F" if self.fortran_order else "C")
 
     def _loaded(self) -> Array:
         # columns first on disk: the first row is only complete when the last byte has been read

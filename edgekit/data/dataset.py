@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -220,6 +221,10 @@ def parts_of(spec: DataSpec) -> tuple[str, ...]:
         from edgekit.data.npz import parts_of_npz
 
         return parts_of_npz(path)
+    if path.is_dir():
+        from edgekit.data.folder import folder_parts
+
+        return tuple(folder_parts(path))
     return ()
 
 
@@ -240,7 +245,40 @@ def _open_source(spec: DataSpec, inputs: Sequence[TensorSpec] | None) -> Source:
         from edgekit.data.npz import open_npy_source
 
         return open_npy_source(path)
+    if path.is_dir():
+        return _open_folder(spec, path, inputs)
+    if name.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz")):
+        from edgekit.data.table import TableSource
+
+        wanted = math.prod(inputs[0].shape[1:]) if inputs is not None and len(inputs) == 1 else None
+        return TableSource(path, features=wanted)
     raise DataError(f"{spec.source}: not a kind of dataset that edgekit reads", hint=f"a dataset is one of {_KINDS}")
+
+
+def _open_folder(spec: DataSpec, path: Path, inputs: Sequence[TensorSpec] | None) -> Source:
+    from edgekit.data.folder import FolderSource, folder_parts
+
+    parts = folder_parts(path)
+    if parts:
+        part = spec.part or ("test" if "test" in parts else next(reversed(parts)))
+        if part not in parts:
+            raise DataError(f"{path} has no {part} part, only {', '.join(parts)}", hint=f"add the folder {path / part}")
+        path = parts[part]
+    elif spec.part is not None:
+        raise DataError(f"{path} has no {spec.part} part", hint=f"it needs the folders train and {spec.part}")
+    size, channels, first = spec.image_size, spec.channels, False
+    if inputs is not None and len(inputs) == 1:
+        shape = tuple(inputs[0].shape[1:])
+        if len(shape) not in (2, 3):
+            raise DataError(
+                f"{path} holds images, but the model's input {fit.plain(inputs[0].name)!r} is no image (shape {shape})",
+                hint="give the data as .npz",
+            )
+        first = fit.is_channels_first(shape)
+        height, width, depth = (*shape[1:], shape[0]) if first else (*shape, 1)[:3]
+        size = size or ((height, width) if height > 0 and width > 0 else None)
+        channels = channels or (depth if depth in (1, 3, 4) else None)
+    return FolderSource(path, size=size, channels=channels, channels_first=first)
 
 
 def _labels(labels: Array, place: str) -> Array:
@@ -251,10 +289,10 @@ def _labels(labels: Array, place: str) -> Array:
 def _label(labels: Array | None, position: int) -> Array | int | float | None:
     if labels is None:
         return None
-    label = labels[position]
     if labels.ndim > 1:
-        return label
-    return int(label) if labels.dtype.kind in "biu" else float(label)
+        array: Array = labels[position]
+        return array
+    return int(labels[position]) if labels.dtype.kind in "biu" else float(labels[position])
 
 
 def _joined(blocks: Sequence[Block]) -> Block:
@@ -263,7 +301,7 @@ def _joined(blocks: Sequence[Block]) -> Block:
     first = blocks[0]
     return Block(
         inputs={name: numpy.concatenate([block.inputs[name] for block in blocks]) for name in first.inputs},
-        labels=None if first.labels is None else numpy.concatenate([block.labels for block in blocks]),  # type: ignore[misc]  # all or none
+        labels=None if first.labels is None else numpy.concatenate([b.labels for b in blocks if b.labels is not None]),
         indices=numpy.concatenate([block.indices for block in blocks]),
     )
 
