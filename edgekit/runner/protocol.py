@@ -20,8 +20,11 @@ class Job:
         num_threads: of the interpreter.
         samples: one list of raw tensor files (paths on the board, in the model's input order) per sample.
         warmup_runs: least number of warm-up runs; ``warmup_s`` least time for them.
+        warmup_max_s: where the pace is not steady by then, measuring begins all the same.
         min_runs: least number of measured runs; ``min_s`` least time, ``max_s`` most.
         cpus: cores to run on; empty: leave it to the scheduler.
+        library_version: what ``library`` is; the file itself does not tell.
+        time_limit_s: the process ends itself after this long; 0: it does not.
     """
 
     mode: Literal["latency", "memory", "smoke"]
@@ -33,10 +36,28 @@ class Job:
     samples: tuple[tuple[str, ...], ...]
     warmup_runs: int = 1
     warmup_s: float = 0.5
+    warmup_max_s: float = 10.0
     min_runs: int = 64
     min_s: float = 2.0
     max_s: float = 150.0
     cpus: tuple[int, ...] = ()
+    library_version: str = ""
+    time_limit_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """The payload's answer to ``{"mode": "probe", "library" or "module": …}``: the runtime works on the board.
+
+    Attributes:
+        name: as in :class:`RuntimeUsed`.
+        version: of the module; empty for a library, which does not tell.
+        python: version of the board's Python.
+    """
+
+    name: str
+    version: str
+    python: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +81,8 @@ class RuntimeUsed:
 class MemoryPhase:
     """Memory of the process at the end of one phase, from ``/proc/self/status``; bytes; None where unreadable.
 
-    Phases: ``start``, ``library``, ``model``, ``init``, ``first``, ``steady``.
+    Phases: ``start``, ``library``, ``model``, ``init``, ``first``, ``steady``. The peak is that of the phase alone
+    where the kernel lets it be reset (:attr:`Trial.peak_resets`).
     """
 
     phase: str
@@ -68,6 +90,7 @@ class MemoryPhase:
     peak_rss_bytes: int | None
     anon_bytes: int | None
     file_bytes: int | None
+    swap_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +119,24 @@ class Conditions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class During:
+    """What the sensors that are plain files showed during the measured loop, looked at once a second.
+
+    Attributes:
+        glances: how often they were looked at; 0 in a loop of less than a second.
+        throttle_bits: of all glances together (or-ed); None: the board does not tell.
+        hottest_c: highest temperature seen.
+        slowest_hz, fastest_hz: over all cores and glances.
+    """
+
+    glances: int
+    throttle_bits: int | None
+    hottest_c: float | None
+    slowest_hz: int | None
+    fastest_hz: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """What one fresh process measured. Raw samples, nothing derived.
 
@@ -108,7 +149,13 @@ class Trial:
         calibration_ns: a fixed piece of CPU work before and after the loop; it shows throttling without sensors.
         involuntary_switches: context switches that the scheduler forced during the measured loop.
         pressure_us: CPU pressure (PSI) that the board gathered during the loop; None where it has none.
+        steady: the pace was steady when the measured loop began.
+        during: the sensors during the measured loop; latency mode only.
+        major_faults: pages read from disk during the measured loop.
         memory: by phase; only in memory mode all phases are trustworthy.
+        memory_runs: runs between the phases ``first`` and ``steady`` in memory mode.
+        peak_resets: the kernel let the peak be reset between the phases; else a peak is that since the start.
+        pss_bytes, uss_bytes: proportional and unique set size at the end, memory mode only.
         outputs: smoke mode: per sample, per output, base64 of the raw tensor.
         output_sha256: hash of the last run's outputs: the same in every process of a deterministic model.
         finite: no NaN or infinity in the float outputs.
@@ -133,7 +180,14 @@ class Trial:
     calibration_ns: tuple[int, ...] = ()
     involuntary_switches: int | None = None
     pressure_us: int | None = None
+    steady: bool = True
+    during: During | None = None
+    major_faults: int | None = None
     memory: tuple[MemoryPhase, ...] = ()
+    memory_runs: int | None = None
+    peak_resets: bool = True
+    pss_bytes: int | None = None
+    uss_bytes: int | None = None
     outputs: tuple[tuple[str, ...], ...] = ()
     output_sha256: str | None = None
     finite: bool = True
