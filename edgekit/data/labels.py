@@ -41,7 +41,8 @@ def class_indices(labels: Array, kind: LabelKind, *, place: str) -> Array:
     if kind == "one-hot":
         if labels.ndim != 2 or not _one_hot(labels):
             raise DataError(f"the labels at {place} are not one-hot, unlike those before")
-        return labels.argmax(axis=1)
+        found: Array = labels.argmax(axis=1)
+        return found
     whole = labels.astype(numpy.int64)
     if labels.dtype.kind == "f" and not bool((labels == whole).all()):
         raise DataError(f"the labels at {place} are not whole numbers, unlike those before")
