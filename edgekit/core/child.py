@@ -312,7 +312,9 @@ def _answer(request: Mapping[str, Any], out: IO[str]) -> dict[str, Any]:
             arguments["on_event"] = on_event
         return {"answer": to_json(function(**arguments))}
     except EdgekitError as error:
-        kind, message, hint, details = type(error).__name__, error.message, error.hint, error.details
+        # a room's own subclass crosses as the class of the tree that it belongs to
+        kind = next(base.__name__ for base in type(error).__mro__ if by_name(base.__name__) is base)
+        message, hint, details = error.message, error.hint, error.details
     except MemoryError:
         traceback.print_exc()
         kind, message, hint, details = (

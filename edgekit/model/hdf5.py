@@ -1,0 +1,39 @@
+"""What the attributes of an HDF5 file say about the model inside; meant for a child process, since h5py parses in C."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edgekit.core.errors import ModelError
+from edgekit.model import libraries
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+def attributes(path: str) -> dict[str, Any]:
+    """``keras_version``, ``model_config``, ``training_config`` (texts or None) and ``groups`` (names at the top).
+
+    Raises:
+        ModelError: the file is truncated or damaged.
+        DependencyError: h5py is not installed.
+    """
+    h5py = libraries.h5py()
+    try:
+        with h5py.File(path, "r") as file:
+            found = {name: _text(file.attrs.get(name)) for name in ("keras_version", "model_config", "training_config")}
+            if found["keras_version"] is None and "model_weights" in file:
+                found["keras_version"] = _text(file["model_weights"].attrs.get("keras_version"))
+            return {**found, "groups": sorted(str(name) for name in file)}
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        reason = "is truncated" if "truncated" in str(error) else "is damaged"
+        raise ModelError(
+            f"{Path(path).name} {reason}: HDF5 says {str(error)[:200]!r}",
+            hint="copy or download the file again, and compare its size with the original's",
+        ) from error
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return None if value is None else str(value)
