@@ -1,0 +1,75 @@
+"""What a shared library needs of a system, read from its ELF file: the one door to pyelftools."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgekit.core.errors import DependencyError
+
+_MACHINES = {"EM_AARCH64": "aarch64", "EM_X86_64": "x86_64", "EM_ARM": "arm", "EM_386": "i686", "EM_RISCV": "riscv"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elf:
+    """The needs of a shared library.
+
+    Attributes:
+        machine: ``aarch64``, ``x86_64``, ``arm``, …
+        bits: 32 or 64.
+        needed: the libraries that the loader must find (DT_NEEDED).
+        versions: highest version needed of each set of symbols (DT_VERNEED): ``{"GLIBC": "2.34", …}``.
+    """
+
+    machine: str
+    bits: int
+    needed: tuple[str, ...]
+    versions: dict[str, str]
+
+
+def read_elf(path: Path) -> Elf:
+    """Reads machine, needed libraries and needed symbol versions.
+
+    Raises:
+        DependencyError: not a whole ELF shared library.
+    """
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        with path.open("rb") as stream:
+            elf = ELFFile(stream)
+            dynamic = elf.get_section_by_name(".dynamic")
+            if dynamic is None:
+                raise DependencyError(f"{path} is not a shared library", hint=f"delete it: `rm {path}`")
+            needed = tuple(tag.needed for tag in dynamic.iter_tags() if tag.entry.d_tag == "DT_NEEDED")
+            machine = str(elf["e_machine"])
+            return Elf(
+                machine=_MACHINES.get(machine, machine.removeprefix("EM_").lower()),
+                bits=int(elf.elfclass),
+                needed=needed,
+                versions=_highest(elf.get_section_by_name(".gnu.version_r")),
+            )
+    except OSError as error:
+        raise DependencyError(f"cannot read {path}: {error.strerror or error}", hint="check the path") from error
+    except (ELFError, ValueError, KeyError, IndexError, AttributeError, TypeError, UnicodeError) as error:
+        # pyelftools lets its parser's own exceptions through where a file ends too early
+        raise DependencyError(
+            f"{path} is not a whole ELF file: {error or type(error).__name__}", hint=f"delete it: `rm {path}`"
+        ) from error
+
+
+def as_numbers(version: str) -> tuple[int, ...]:
+    """``2.34`` → ``(2, 34)``; parts that are not numbers count as 0."""
+    return tuple(int(part) if part.isdigit() else 0 for part in version.split("."))
+
+
+def _highest(section: Any) -> dict[str, str]:
+    highest: dict[str, str] = {}
+    for _, auxiliaries in section.iter_versions() if section is not None else ():
+        for auxiliary in auxiliaries:
+            name, _, version = auxiliary.name.partition("_")
+            if version[:1].isdigit() and as_numbers(version) > as_numbers(highest.get(name, "")):
+                highest[name] = version
+    return highest

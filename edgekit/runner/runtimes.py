@@ -1,0 +1,287 @@
+"""Which LiteRT library runs on which board: taken from the ai-edge-litert wheel, checked, cached."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import subprocess
+import sys
+import zipfile
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgekit.core import decode, files, places, units
+from edgekit.core.errors import DependencyError, EdgekitError, RuntimeMissingError
+from edgekit.core.events import EventSink, ignore, task
+from edgekit.core.hashing import sha256_file
+from edgekit.runner.elf import as_numbers, read_elf
+
+PACKAGE = "ai-edge-litert"
+
+#: newest first; between them nothing loads on an older system than the next one here
+RELEASES = ("2.3.0", "2.1.0", "1.4.0")
+
+#: glibc that these wheels were found to need, whatever their tags say. Only saves downloads that cannot help: what is
+#: chosen is decided by the ELF file itself
+_KNOWN_GLIBC = {
+    ("aarch64", "2.3.0"): "2.34",
+    ("aarch64", "2.1.0"): "2.30",
+    ("aarch64", "1.4.0"): "2.30",
+    ("x86_64", "2.3.0"): "2.27",
+    ("x86_64", "2.1.0"): "2.27",
+    ("x86_64", "1.4.0"): "2.16",
+}
+_ABIS = ("aarch64", "x86_64")
+_MEMBERS = ("ai_edge_litert/libLiteRt.so", "ai_edge_litert/libLiteRtRuntimeCApi.so")
+_PLATFORMS = ("manylinux_2_27", "manylinux_2_17", "manylinux2014")
+_LARGEST_BYTES = 200_000_000
+_DOWNLOAD_TIME_LIMIT_S = 900.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Library:
+    """One LiteRT library for one ABI.
+
+    Attributes:
+        path: of the file on this machine.
+        version: of the ai-edge-litert release it came from.
+        abi: ``aarch64`` or ``x86_64``.
+        glibc_needed: lowest glibc that it loads on, from its symbols; None where it needs none.
+        glibcxx_needed: the same of libstdc++ (``3.4.30`` comes with GCC 12).
+        needed: libraries that the board's loader must find.
+        source: the wheel's file name, or ``installed`` for this machine's own package.
+    """
+
+    path: Path
+    version: str
+    abi: str
+    sha256: str
+    size_bytes: int
+    glibc_needed: str | None
+    glibcxx_needed: str | None
+    needed: tuple[str, ...]
+    source: str
+
+
+def choose_library(
+    abi: str | None,
+    libc: str | None,
+    libc_version: str | None,
+    *,
+    reject: Collection[str] = (),
+    on_event: EventSink = ignore,
+) -> Library:
+    """The newest LiteRT library that loads on a board.
+
+    Args:
+        abi: what programs on the board are built for; see ``device.facts``.
+        libc: ``glibc``, ``musl``, ``bionic``; None: unknown, taken for glibc.
+        libc_version: None: unknown; the newest library is taken and the board decides.
+        reject: versions that were tried on the board and did not load.
+
+    Raises:
+        RuntimeMissingError: no release has a library for this board.
+        DependencyError: a library has to be downloaded and cannot be.
+    """
+    refuse_impossible(abi, libc)
+    assert abi is not None
+    tried = []
+    for version in _candidates(abi):
+        known = _KNOWN_GLIBC.get((abi, version))
+        if version in reject:
+            tried.append(f"{version} did not load")
+            continue
+        if known and not _loads(known, libc_version):
+            tried.append(f"{version} needs glibc {known}")
+            continue
+        library = fetch_library(version, abi, on_event=on_event)
+        if library.glibc_needed is None or _loads(library.glibc_needed, libc_version):
+            return library
+        tried.append(f"{version} needs glibc {library.glibc_needed}")
+    raise RuntimeMissingError(
+        f"no LiteRT library loads on this board (glibc {libc_version or 'unknown'}): {', '.join(tried)}",
+        hint="upgrade the board's system (glibc 2.30 comes with Debian 11, Ubuntu 20.04), or install a module there: "
+        "`python3 -m pip install tflite-runtime 'numpy<2'`",
+        details={"libc_version": libc_version, "tried": list(tried)},
+    )
+
+
+def refuse_impossible(abi: str | None, libc: str | None) -> None:
+    """Raises RuntimeMissingError for boards that no LiteRT library exists for."""
+    if abi not in _ABIS:
+        what = abi or "an unknown architecture"
+        module = abi in ("armv7l", "armv6l", "arm")
+        raise RuntimeMissingError(
+            f"there is no LiteRT library for {what}",
+            hint="install the module that exists for 32-bit ARM on the board: `sudo apt-get install python3-numpy && "
+            "python3 -m pip install --no-deps tflite-runtime`, or use a 64-bit system there"
+            if module
+            else "LiteRT is published for aarch64 and x86_64 Linux only",
+            details={"abi": abi},
+        )
+    if libc in ("musl", "bionic"):
+        system = "Android's own libc (bionic)" if libc == "bionic" else "musl"
+        hint = "use a board with Debian, Ubuntu or another glibc system"
+        if libc == "bionic":
+            hint = "in Termux install a glibc system (`proot-distro install debian`) and reach its SSH server instead"
+        raise RuntimeMissingError(
+            f"the LiteRT libraries need glibc; this board has {system}", hint=hint, details={"libc": libc}
+        )
+
+
+def fetch_library(version: str, abi: str, *, on_event: EventSink = ignore) -> Library:
+    """The library of one release: this machine's own package, the cache, or a download by pip.
+
+    Raises:
+        DependencyError: it cannot be downloaded, or the download is not what it should be.
+    """
+    if abi == platform.machine() and version == _installed_version():
+        return _installed()
+    folder = places.cache_dir() / "runtimes" / abi / version
+    cached = _cached(folder)
+    if cached is not None:
+        return cached
+    with task(f"fetch LiteRT {version} for {abi}", on_event):
+        wheel = _wheel(version, abi, folder)
+        library = _extract(wheel, version, abi, folder)
+        wheel.unlink(missing_ok=True)
+    return library
+
+
+def _candidates(abi: str) -> Iterator[str]:
+    """Releases from the newest; this machine's own first, so that host and board compute with the same kernels."""
+    installed = _installed_version() if abi == platform.machine() else None
+    if installed:
+        yield installed
+    yield from (release for release in RELEASES if release != installed)
+
+
+def _loads(needed: str, available: str | None) -> bool:
+    return available is None or as_numbers(available) >= as_numbers(needed)
+
+
+def _installed_version() -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    if sys.platform != "linux":
+        return None
+    try:
+        return version(PACKAGE)
+    except PackageNotFoundError:
+        return None
+
+
+def _installed() -> Library:
+    """The library inside this machine's own ai-edge-litert; the package is found, not imported."""
+    from importlib.util import find_spec
+
+    spec = find_spec("ai_edge_litert")
+    folder = Path(spec.origin).parent if spec and spec.origin else Path()
+    path = folder / "libLiteRt.so"
+    if not path.is_file():
+        raise DependencyError(
+            f"the installed {PACKAGE} has no libLiteRt.so in {folder}",
+            hint=f"`{sys.executable} -m pip install --force-reinstall '{PACKAGE}>=2.3,<2.4'`",
+        )
+    return _describe(path, version=str(_installed_version()), abi=platform.machine(), source="installed")
+
+
+def _describe(path: Path, *, version: str, abi: str, source: str) -> Library:
+    elf = read_elf(path)
+    if elf.machine != abi:
+        raise DependencyError(f"{path} is built for {elf.machine}, not for {abi}", hint=f"delete it: `rm {path}`")
+    return Library(
+        path=path,
+        version=version,
+        abi=abi,
+        sha256=sha256_file(path),
+        size_bytes=path.stat().st_size,
+        glibc_needed=elf.versions.get("GLIBC"),
+        glibcxx_needed=elf.versions.get("GLIBCXX"),
+        needed=elf.needed,
+        source=source,
+    )
+
+
+def _cached(folder: Path) -> Library | None:
+    """What an earlier fetch left in ``folder``, if it is still whole."""
+    try:
+        value: Any = json.loads((folder / "library.json").read_bytes())
+        library = decode.from_json(Library, value, source=str(folder), error=DependencyError)
+        whole = library.path.parent == folder and sha256_file(library.path) == library.sha256
+    except (OSError, ValueError, EdgekitError):
+        return None
+    return library if whole else None
+
+
+def _wheel(version: str, abi: str, folder: Path) -> Path:
+    """The wheel in ``folder``: put there by hand, or downloaded now."""
+    if ready := _whole_wheel(folder):
+        return ready
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DependencyError(f"cannot write {folder}: {error.strerror}", hint="set EDGEKIT_HOME") from error
+    command = _pip_command(version, abi, folder)
+    shown = shlex.join(command)
+    hint = f"run this where there is a network, then copy the wheel into {folder}: `{shown}`"
+    message = f"cannot download LiteRT {version} for {abi}"
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_DOWNLOAD_TIME_LIMIT_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DependencyError(f"{message}: no end within {units.seconds(error.timeout)}", hint=hint) from error
+    except OSError as error:
+        raise DependencyError(f"{message}: {error.strerror or error}", hint=hint) from error
+    output = (done.stderr + done.stdout).decode("utf-8", "replace").strip()
+    if "No module named pip" in output:
+        raise DependencyError(f"{message}: this Python has no pip", hint=f"`{sys.executable} -m ensurepip`")
+    ready = _whole_wheel(folder)
+    if done.returncode != 0 or ready is None:
+        lines = [line for line in output.splitlines() if line.strip()]
+        why = next((line for line in lines if line.startswith("ERROR")), lines[-1] if lines else "pip says nothing")
+        raise DependencyError(f"{message}: {why[:300]}", hint=hint, details={"pip": output[-2000:]})
+    return ready
+
+
+def _pip_command(version: str, abi: str, folder: Path) -> list[str]:
+    # the library is the same file in the wheels for every Python; for 3.11 all releases have one
+    options = ["--no-deps", "--only-binary=:all:", "--implementation=cp", "--python-version=3.11"]
+    platforms = [f"--platform={name}_{abi}" for name in _PLATFORMS]
+    quiet = ["--quiet", "--no-input", "--disable-pip-version-check"]
+    pip = [sys.executable, "-m", "pip", "download"]
+    return [*pip, *quiet, *options, *platforms, f"--dest={folder}", f"{PACKAGE}=={version}"]
+
+
+def _whole_wheel(folder: Path) -> Path | None:
+    """The wheel in ``folder``; one that is not a whole zip file is removed."""
+    for path in sorted(folder.glob(f"{PACKAGE.replace('-', '_')}-*.whl")):
+        if zipfile.is_zipfile(path):
+            return path
+        path.unlink()
+    return None
+
+
+def _extract(wheel: Path, version: str, abi: str, folder: Path) -> Library:
+    """Takes the library out of the wheel, checks it, and writes what it is beside it."""
+    hint = f"delete {wheel} and try again"
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            names = set(archive.namelist())
+            member = next((name for name in _MEMBERS if name in names), None)
+            if member is None:
+                raise DependencyError(f"{wheel.name} has no LiteRT library in it", hint=hint)
+            if archive.getinfo(member).file_size > _LARGEST_BYTES:
+                raise DependencyError(f"{member} in {wheel.name} is implausibly large", hint=hint)
+            content = archive.read(member)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise DependencyError(f"{wheel.name} is damaged: {error}", hint=hint) from error
+    path = folder / Path(member).name
+    files.write_bytes(path, content)
+    library = _describe(path, version=version, abi=abi, source=wheel.name)
+    files.write_bytes(folder / "library.json", (json.dumps(decode.to_json(library), indent=1) + "\n").encode())
+    return library
