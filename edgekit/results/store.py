@@ -1,0 +1,292 @@
+"""The store of record: every measurement, artifact and deployment, kept for good."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import edgekit
+from edgekit.core.decode import from_json, to_json
+from edgekit.core.errors import StoreError, UsageError
+from edgekit.core.notice import Notice
+from edgekit.core.places import data_dir
+from edgekit.core.suggest import unknown
+from edgekit.measure.measurement import Measurement, to_document
+from edgekit.measure.samples import Samples
+from edgekit.results import figures, waiting
+from edgekit.results.database import Database, Duplicate
+from edgekit.results.record import KINDS, Kind, StoredResult, storable
+from edgekit.results.schema import DETAIL_TABLES, migrate
+
+_COLUMNS = ("id", "kind", "created", "edgekit", "device", "model", "model_sha256", "verdict", "document")
+
+
+def open_store(url: str | None = None, *, patience_s: float = 10.0) -> Store:
+    """Opens the store, makes or updates its tables, and takes in what waited for it.
+
+    Args:
+        url: SQLAlchemy's URL or the path of an SQLite file; None: ``EDGEKIT_STORE``, else a file in the data folder.
+        patience_s: how long to wait for another writer.
+
+    Raises:
+        StoreError: locked, damaged, full, read-only, unreachable, or written by a newer edgekit.
+        UsageError, DependencyError: see :class:`Database`.
+    """
+    database = Database(
+        url or os.environ.get("EDGEKIT_STORE") or str(data_dir() / "results.sqlite"), patience_s=patience_s
+    )
+    if database.file is not None:
+        try:
+            database.file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"cannot make the folder of the store {database.file}: {error.strerror or error}",
+                hint="set EDGEKIT_HOME or EDGEKIT_STORE to a place that can be written to",
+            ) from error
+    migrate(database)
+    store = Store(database)
+    store.take_in_waiting()
+    return store
+
+
+class Store:
+    """Kept results. All methods may be called from several processes at once.
+
+    Attributes:
+        notices: what the user should know, e.g. of results that still wait.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.notices: list[Notice] = []
+
+    @property
+    def url(self) -> str:
+        """Where the store is, without any password."""
+        return self._database.shown
+
+    def add_measurement(self, measurement: Measurement) -> str:
+        """Keeps a measurement, and its raw samples in a file (``samples_file`` of its document).
+
+        Returns:
+            Its id.
+
+        Raises:
+            StoreError: it could not be kept; where at all possible it waits in a file, and the message says where.
+        """
+        result_id = secrets.token_hex(6)
+        path = waiting.samples_path(result_id)
+        raw = waiting.packed({"schema": "edgekit.samples/1", "samples": storable(to_json(measurement.samples))})
+        waiting.keep(path, raw)
+        document = to_document(measurement, samples_file=str(path))
+        return self._add(
+            "measurement",
+            document,
+            figures.of_measurement(document),
+            result_id=result_id,
+            device=measurement.device,
+            model=measurement.model.name,
+            model_sha256=measurement.model.sha256,
+            verdict=measurement.verdict,
+            samples=raw,
+        )
+
+    def add_optimization(self, manifest: Mapping[str, Any]) -> str:
+        """Keeps what an artifact's manifest says, without the golden samples, which stay beside the .tflite.
+
+        Args:
+            manifest: in JSON values.
+
+        Returns:
+            Its id.
+
+        Raises:
+            StoreError: see :meth:`add_measurement`.
+        """
+        document = {name: value for name, value in manifest.items() if name != "golden"}
+        return self._add(
+            "artifact", document, figures.of_artifact(manifest), model=manifest["name"], model_sha256=manifest["sha256"]
+        )
+
+    def add_deployment(self, document: Mapping[str, Any], *, device: str, model: str, model_sha256: str) -> str:
+        """Keeps a deployment.
+
+        Args:
+            document: what ``edgekit deploy --json`` prints.
+            device, model, model_sha256: what is where now.
+
+        Returns:
+            Its id.
+
+        Raises:
+            StoreError: see :meth:`add_measurement`.
+        """
+        return self._add(
+            "deployment",
+            document,
+            figures.of_deployment(document),
+            device=device,
+            model=model,
+            model_sha256=model_sha256,
+        )
+
+    def list(
+        self,
+        kind: Kind | None = None,
+        device: str | None = None,
+        model: str | None = None,
+        limit: int | None = 20,
+    ) -> tuple[StoredResult, ...]:
+        """Kept results, newest first.
+
+        Args:
+            kind: only these.
+            device: only of this board.
+            model: only of models of this name, or whose SHA-256 begins so.
+            limit: at most so many; None: all.
+
+        Raises:
+            UsageError: no such kind.
+            StoreError: the store cannot be read.
+        """
+        if kind is not None and kind not in KINDS:
+            message, hint = unknown("kind of result", kind, KINDS)
+            raise UsageError(message, hint=hint)
+        filters = {
+            "kind = :kind": kind,
+            "device = :device": device,
+            "(model = :model OR model_sha256 LIKE :sha ESCAPE '!')": model,
+        }
+        condition = " AND ".join(["1 = 1", *(sql for sql, value in filters.items() if value)])
+        given = {"kind": kind, "device": device, "model": model, "sha": model and _prefix(model)}
+        return self._select(condition, {name: value for name, value in given.items() if value}, limit)
+
+    def get(self, prefix: str) -> StoredResult:
+        """The one result whose id begins with ``prefix``.
+
+        Raises:
+            UsageError: none does, or several do.
+            StoreError: the store cannot be read.
+        """
+        found = self._select("id LIKE :prefix ESCAPE '!'", {"prefix": _prefix(prefix.lower())}, 6) if prefix else ()
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(result.id for result in found)
+            raise UsageError(f"several results begin with {prefix!r}: {names}", hint="give more of the id")
+        raise UsageError(f"no result {prefix!r}", hint="`edgekit results list` shows what there is")
+
+    def samples(self, prefix: str) -> Samples:
+        """The raw samples of a measurement.
+
+        Raises:
+            UsageError: no such result, or one without samples.
+            StoreError: the samples are lost or damaged.
+        """
+        result = self.get(prefix)
+        if result.kind != "measurement":
+            raise UsageError(f"result {result.id} is of kind {result.kind} and has no samples")
+        path = Path(str(result.document.get("samples_file")))
+        if path.is_file():
+            content = path.read_bytes()
+        else:
+            with self._database.reading() as transaction:
+                rows = transaction.execute("SELECT gzip_base64 FROM samples WHERE run_id = :id", {"id": result.id})
+            if not rows:
+                raise StoreError(
+                    f"the raw samples of {result.id} are gone: {path}", hint="restore the file from a back-up"
+                )
+            content = base64.b64decode(rows[0]["gzip_base64"])
+        value = waiting.unpacked(content, str(path))
+        return from_json(Samples, value.get("samples"), source=str(path), error=StoreError, lenient=True)
+
+    def export(self, kind: Kind | None = None, device: str | None = None, model: str | None = None) -> dict[str, Any]:
+        """All matching results as one JSON document, oldest first."""
+        found = self.list(kind, device, model, None)
+        return {"schema": "edgekit.results/1", "results": [to_json(result) for result in reversed(found)]}
+
+    def take_in_waiting(self) -> None:
+        """Adds what an earlier run could not; what is damaged stays where it is, with a notice."""
+        for path in waiting.waiting_paths():
+            try:
+                entry = waiting.unpacked(path.read_bytes(), str(path))
+                with contextlib.suppress(Duplicate):
+                    self._insert(entry["row"], entry["figures"], entry.get("samples"))
+                path.unlink(missing_ok=True)
+            except FileNotFoundError:
+                continue  # another process took it in
+            except (StoreError, KeyError, TypeError, OSError) as error:
+                hint = error.hint or "" if isinstance(error, StoreError) else ""
+                message = f"a result still waits in {path}: {error}"
+                self.notices.append(Notice(code="result-waiting", message=message, hint=hint))
+
+    def _add(
+        self,
+        kind: Kind,
+        document: Mapping[str, Any],
+        columns: dict[str, Any],
+        *,
+        model: str,
+        model_sha256: str,
+        device: str | None = None,
+        verdict: str | None = None,
+        result_id: str | None = None,
+        samples: bytes | None = None,
+    ) -> str:
+        row = {
+            "id": result_id or secrets.token_hex(6),
+            "kind": kind,
+            "created": datetime.now(timezone.utc).isoformat(timespec="microseconds"),
+            "edgekit": edgekit.__version__,
+            "device": _text(device),
+            "model": _text(model),
+            "model_sha256": model_sha256,
+            "verdict": verdict,
+            "document": json.dumps(storable(to_json(document)), allow_nan=False),
+        }
+        details = {name: _text(value) for name, value in columns.items()}
+        shared = base64.b64encode(samples).decode() if samples and self._database.file is None else None
+        try:
+            self._insert(row, details, shared)
+        except StoreError as error:
+            path = waiting.waiting_path(str(row["id"]))
+            try:
+                waiting.keep(path, waiting.packed({"row": row, "figures": details, "samples": shared}))
+            except StoreError as second:
+                raise StoreError(f"{error.message}; the result could not be kept: {second}", hint=error.hint) from error
+            raise StoreError(
+                f"{error.message}; the result waits in {path} until the store can take it", hint=error.hint
+            ) from error
+        return str(row["id"])
+
+    def _insert(self, row: Mapping[str, Any], details: Mapping[str, Any], samples: str | None) -> None:
+        with self._database.writing() as transaction:
+            transaction.insert("runs", row)
+            transaction.insert(DETAIL_TABLES[row["kind"]], {"run_id": row["id"], **details})
+            if samples is not None:
+                transaction.insert("samples", {"run_id": row["id"], "gzip_base64": samples})
+
+    def _select(self, condition: str, parameters: Mapping[str, Any], limit: int | None) -> tuple[StoredResult, ...]:
+        """The rows under a condition (our text; users' text comes as parameters)."""
+        order = "ORDER BY created DESC, id DESC" + ("" if limit is None else " LIMIT :limit")
+        sql = f"SELECT {', '.join(_COLUMNS)} FROM runs WHERE {condition} {order}"  # noqa: S608 - see above
+        with self._database.reading() as transaction:
+            rows = transaction.execute(sql, {**parameters, **({} if limit is None else {"limit": limit})})
+        return tuple(StoredResult(**{**row, "document": json.loads(row["document"])}) for row in rows)
+
+
+def _prefix(text: str) -> str:
+    """A LIKE pattern for "begins with"."""
+    return text.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
+
+
+def _text(value: Any) -> Any:
+    """PostgreSQL refuses NUL in text."""
+    return value.replace("\0", "") if isinstance(value, str) else value
