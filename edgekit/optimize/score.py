@@ -1,0 +1,166 @@
+"""Scores a .tflite on real rows with LiteRT on this machine, in a child process without TensorFlow."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgekit.core.artifact import Score
+from edgekit.core.child import Child, ChildDied
+from edgekit.core.decode import from_json
+from edgekit.core.errors import ModelError
+from edgekit.core.events import EventSink, ignore
+from edgekit.data.spec import DataSpec
+from edgekit.optimize.metrics import check_metric, drop
+
+PROBE_LIMIT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """How one .tflite did on the rows of a dataset.
+
+    Attributes:
+        metric: ``top-1``, ``top-5``, ``mse``, ``mae``, ``auc``, ``agreement`` or ``module:function``.
+        value: the score; None for ``agreement`` without a reference.
+        higher_is_better, fraction: how a loss of this metric counts, see :func:`edgekit.optimize.metrics.drop`.
+        count: rows.
+        same_class: fraction of predictions with the reference's largest output; None without a reference, or where
+            the outputs are no classes.
+        cosine: of all outputs with the reference's; None without a reference.
+        max_abs_difference: largest difference of any output value from the reference's; None without a reference.
+        batch: rows per call of the interpreter.
+        seconds: wall time of all of it.
+        notes: how labels and outputs were understood.
+    """
+
+    metric: str
+    value: float | None
+    higher_is_better: bool
+    fraction: bool
+    count: int
+    same_class: float | None = None
+    cosine: float | None = None
+    max_abs_difference: float | None = None
+    batch: int = 1
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+def score_tflite(
+    model: Path | str,
+    data: DataSpec,
+    *,
+    metric: str = "auto",
+    num_threads: int = 2,
+    batch: int | None = None,
+    outputs: Path | None = None,
+    reference_outputs: Path | None = None,
+    time_limit_s: float = 6 * 3600,
+    on_event: EventSink = ignore,
+) -> Evaluation:
+    """Runs every row through the model and scores the outputs.
+
+    Args:
+        model: any .tflite: float or quantized inputs and outputs, one or several.
+        data: the rows; preprocessing gives the real values that the float model was trained on.
+        metric: ``auto``, ``top-K``, ``mse``, ``mae``, ``auc``, ``agreement`` or ``module:function`` (a function of
+            (y_true, y_pred) that returns a number).
+        num_threads: of the interpreter.
+        batch: rows per call; None: as many as suit the model, if it computes the same as one by one.
+        outputs: .npy to write: float32 [rows, all output values], outputs in the order of their names.
+        reference_outputs: such a file of the float model, for agreement.
+        time_limit_s: for all rows.
+        on_event: hears how far it is.
+
+    Raises:
+        ModelError: not a .tflite, not supported by this runtime, or with NaN in its outputs.
+        DataError: rows that cannot be read or do not fit; labels that do not fit the metric.
+        UsageError: no such metric, or one that does not fit the model.
+    """
+    check_metric(metric)
+    arguments: dict[str, Any] = {
+        "model": str(model),
+        "data": data,
+        "metric": metric,
+        "num_threads": num_threads,
+        "outputs": outputs,
+        "reference_outputs": reference_outputs,
+    }
+    function = "edgekit.optimize.scoring:score_model"
+    try:
+        answer = _probed(function, time_limit_s, on_event, batch=batch, **arguments)
+    except ChildDied as death:
+        if death.signal_name is None or death.out_of_memory or batch == 1:
+            raise _died(model, death) from death
+        try:  # kernels that do not expect several rows may crash on them
+            answer = _probed(function, time_limit_s, on_event, batch=1, **arguments)
+        except ChildDied as second:
+            raise _died(model, second) from second
+    return from_json(Evaluation, answer, source="the score")
+
+
+def compared(reference: Evaluation, final: Evaluation) -> Score:
+    """The score of a model beside that of the float model, for a manifest.
+
+    Args:
+        reference: of the float model.
+        final: of the model in question, on the same rows; its agreement is with the reference's outputs.
+    """
+    details = {
+        name: value
+        for name, value in (
+            ("same_class", final.same_class),
+            ("cosine", final.cosine),
+            ("max_abs_difference", final.max_abs_difference),
+        )
+        if value is not None
+    }
+    before = 1.0 if final.metric == "agreement" else reference.value
+    lost = None
+    if before is not None and final.value is not None:
+        fraction = final.fraction and reference.fraction
+        lost = drop(before, final.value, fraction=fraction, higher_is_better=final.higher_is_better)
+    return Score(
+        metric=final.metric, reference=before, final=final.value, drop=lost, count=final.count, details=details
+    )
+
+
+def in_child(function: str, model: Path | str, *, time_limit_s: float, **arguments: Any) -> Any:
+    """A function of ours that runs a .tflite, in a child; the model is tried once before the long work.
+
+    Raises:
+        ModelError: the model, or the process with it, failed.
+    """
+    try:
+        return _probed(function, time_limit_s, ignore, model=str(model), **arguments)
+    except ChildDied as death:
+        raise _died(model, death) from death
+
+
+def _probed(function: str, time_limit_s: float, on_event: EventSink, **arguments: Any) -> Mapping[str, Any]:
+    with (
+        tempfile.TemporaryDirectory(prefix="edgekit-", ignore_cleanup_errors=True) as folder,
+        Child(log=Path(folder) / "log.txt", purpose="scoring") as child,
+    ):
+        child.call("edgekit.optimize.scoring:probe", time_limit_s=PROBE_LIMIT_S, model=arguments["model"])
+        answer: Mapping[str, Any] = child.call(function, time_limit_s=time_limit_s, on_event=on_event, **arguments)
+    return answer
+
+
+def _died(model: Path | str, death: ChildDied) -> ModelError:
+    if death.out_of_memory:
+        return ModelError(f"{model}: running it ran out of memory", hint="score fewer rows, or use a larger machine")
+    if death.timed_out:
+        return ModelError(
+            f"{model} did not finish in time: {death.message}",
+            hint="it may be damaged: make it again, or score fewer rows",
+        )
+    return ModelError(
+        f"{model} is not a valid TFLite model, or not supported by this runtime: it {death.message.partition(' ')[2]}",
+        hint="make it again with `edgekit convert` or `edgekit optimize`",
+        details={"log": death.log_tail},
+    )
