@@ -1,0 +1,44 @@
+"""Addresses of boards as people write them: ``user@host:port``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from edgekit.core.errors import UsageError
+
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\-]*\$?")
+_HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9._-]+)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """The parts of ``user@host:port``."""
+
+    host: str
+    user: str | None = None
+    port: int | None = None
+
+
+def parse_address(text: str) -> Address:
+    """``host``, ``user@host:port``, ``[2001:db8::7]:22`` or a bare IPv6 address.
+
+    Raises:
+        UsageError: it is none of these. Names that begin with ``-`` are refused, as OpenSSH does.
+    """
+    user, at, rest = text.rpartition("@")
+    bracketed = re.fullmatch(r"\[([^\]]+)\](?::(\d+))?", rest)
+    if bracketed:
+        host, port = bracketed[1], bracketed[2]
+    elif rest.count(":") > 1:
+        host, port = rest, None
+    else:
+        host, colon, port = rest.partition(":")
+        port = port if colon else None
+    good = bool(_HOST.fullmatch(host)) and (not at or bool(_USER.fullmatch(user)))
+    if not good or (port is not None and not (port.isdigit() and 1 <= int(port) <= 65535)):
+        raise UsageError(
+            f"{text!r} is not an address of a board",
+            hint="write HOST, USER@HOST, USER@HOST:PORT or USER@[IPv6]:PORT",
+        )
+    return Address(host=host, user=user if at else None, port=int(port) if port else None)

@@ -1,0 +1,97 @@
+"""Opens a target: the result is a device, a board with a transport and a workspace."""
+
+from __future__ import annotations
+
+import functools
+from types import TracebackType
+
+from edgekit.core.errors import DeviceError
+from edgekit.core.places import data_dir
+from edgekit.device.facts import Facts, gather
+from edgekit.device.profile import Profile
+from edgekit.device.target import Target
+from edgekit.device.transport.local import LocalTransport
+from edgekit.device.transport.protocol import Transport, printable
+from edgekit.device.transport.session import Ask, Deadlines
+from edgekit.device.workspace import Workspace
+
+
+class Device:
+    """An open board; a context manager that closes it.
+
+    Attributes:
+        name: as the user calls it.
+        profile: what kind of board it is.
+        target: where it was found.
+        transport: the open way to it.
+    """
+
+    def __init__(self, target: Target, transport: Transport) -> None:
+        self.name = target.name
+        self.profile: Profile = target.profile
+        self.target = target
+        self.transport = transport
+
+    @functools.cached_property
+    def root(self) -> str:
+        """The workspace's absolute path on the board; asks the board once for its home folder."""
+        wanted = self.target.workspace or self.profile.workspace
+        if self.target.ssh is None and self.target.workspace is None:
+            return str(data_dir() / "workspace")
+        if wanted.startswith("/"):
+            return wanted
+        done = self.transport.run(["sh", "-c", "cd && pwd -P"], timeout_s=20)
+        home = done.text.rstrip("\n")
+        if done.exit_status != 0 or not home.startswith("/") or "\n" in home:
+            raise DeviceError(
+                f"{self.name}: the user has no home folder on the board: {done.complaint or printable(home)}",
+                hint="give the board an absolute `workspace` in the inventory",
+            )
+        return f"{home.rstrip('/')}/{wanted.removeprefix('~').lstrip('/')}"
+
+    @functools.cached_property
+    def workspace(self) -> Workspace:
+        """Our folder on the board."""
+        return Workspace(self.transport, self.root, name=self.name)
+
+    def facts(self) -> Facts:
+        """What the board says about itself now.
+
+        Raises:
+            DeviceError: it does not answer.
+        """
+        return gather(self.transport, self.profile, workspace=self.root)
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self.transport.close()
+
+    def __enter__(self) -> Device:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def connect(target: Target, *, ask: Ask = None, timeout_s: float = 10.0) -> Device:
+    """Opens the way to a board.
+
+    Args:
+        target: from :func:`edgekit.device.target.resolve`.
+        ask: puts a question to the person at the terminal and returns the answer, not echoed (passphrase, password);
+            None: nobody is there.
+        timeout_s: for the connection, the greeting and the key exchange, each; authentication gets twice as much.
+
+    Raises:
+        UnreachableError, HostKeyError, AuthenticationError: what went wrong, and what helps.
+    """
+    if target.ssh is None:
+        return Device(target, LocalTransport())
+    from edgekit.device.transport.session import open_session
+    from edgekit.device.transport.ssh import SshTransport
+
+    deadlines = Deadlines(connect_s=timeout_s, auth_s=2 * timeout_s, stall_s=max(2 * timeout_s, 2.0))
+    session = open_session(target.ssh, name=target.name, pinned=target.host_key, ask=ask, deadlines=deadlines)
+    return Device(target, SshTransport(session, deadlines=deadlines))

@@ -1,0 +1,178 @@
+"""The user's own boards: ``devices.toml`` in the configuration folder; comments there survive our edits."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgekit.core import decode, files, suggest
+from edgekit.core.errors import UsageError
+from edgekit.core.places import config_dir
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InventoryEntry:
+    """One real board.
+
+    Attributes:
+        name: what the user calls it.
+        host: address, name, or alias in the ssh configuration.
+        port, user, identity_file: instead of what the ssh configuration says.
+        profile: what kind of board it is; None: the profile of the same name, else ``generic``.
+        host_key: pinned, ``TYPE BASE64``; only this key is then accepted.
+        workspace: our folder on it, instead of the profile's.
+    """
+
+    name: str
+    host: str
+    port: int | None = None
+    user: str | None = None
+    identity_file: str | None = None
+    profile: str | None = None
+    host_key: str | None = None
+    workspace: str | None = None
+
+
+def path() -> Path:
+    """The inventory's file; it need not exist."""
+    return config_dir() / "devices.toml"
+
+
+def entries() -> tuple[InventoryEntry, ...]:
+    """All entries, by name.
+
+    Raises:
+        UsageError: the file is not readable, not TOML, or has a misspelt key.
+    """
+    found = []
+    for name, table in _tables().items():
+        check_name(name)
+        if isinstance(table, dict) and "name" in table:
+            raise UsageError(f"{path()} at {name}: unknown key 'name'", hint="the table's heading is the name")
+        value = {**table, "name": name} if isinstance(table, dict) else table
+        entry = decode.from_json(InventoryEntry, value, source=f"{path()} at {name}")
+        _check_values(entry)
+        found.append(entry)
+    return tuple(sorted(found, key=lambda entry: entry.name))
+
+
+def find(name: str) -> InventoryEntry | None:
+    """The entry called ``name``, or None."""
+    return next((entry for entry in entries() if entry.name == name), None)
+
+
+def add(entry: InventoryEntry, *, replace: bool = False) -> None:
+    """Writes a new entry, or with ``replace`` changes the one of the same name.
+
+    Raises:
+        UsageError: the name is taken or not allowed; a value that cannot be; the file cannot be written.
+    """
+    check_name(entry.name)
+    _check_values(entry)
+    if not replace and find(entry.name):
+        raise UsageError(
+            f"there is a device called {entry.name!r} already",
+            hint=f"`edgekit devices remove {entry.name}` first, or choose another name",
+        )
+    import tomlkit
+
+    document = _document()
+    table = document[entry.name] if entry.name in document else tomlkit.table()
+    for key, value in decode.to_json(entry).items():
+        if key == "name":
+            continue
+        if value is None:
+            table.pop(key, None)
+        else:
+            table[key] = value
+    document[entry.name] = table
+    _write(document)
+
+
+def remove(name: str) -> None:
+    """Takes an entry out.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    document = _document()
+    if name not in document:
+        message, hint = suggest.unknown("device", name, document)
+        raise UsageError(message, hint=hint)
+    del document[name]
+    _write(document)
+
+
+def check_name(name: str) -> None:
+    """A name that can stand in a command, a path and a table heading.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if not _NAME.fullmatch(name) or name == "local":
+        why = "is this machine, always" if name == "local" else "cannot be the name of a device"
+        raise UsageError(f"{name!r} {why}", hint="use letters, digits, `.`, `_` and `-`; at most 64")
+
+
+def _check_values(entry: InventoryEntry) -> None:
+    """Values reach ssh and the board as arguments, so none may look like an option or carry a control character."""
+    for key in ("host", "user", "identity_file", "profile", "host_key", "workspace"):
+        value = getattr(entry, key)
+        if value is not None and (not value or value.startswith("-") or re.search(r"[\x00-\x1f\x7f]", value)):
+            raise UsageError(f"device {entry.name!r} at {key}: {value!r} makes no sense")
+    if entry.port is not None and not 1 <= entry.port <= 65535:
+        raise UsageError(f"device {entry.name!r} at port: {entry.port} is not a port")
+
+
+def _tables() -> dict[str, Any]:
+    """The file as plain values; much quicker than the editable document."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    text = _text()
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _not_toml(error) from error
+
+
+def _document() -> Any:
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    text = _text()
+    try:
+        return tomlkit.parse(text)
+    except TOMLKitError as error:
+        raise _not_toml(error) from error
+
+
+def _text() -> str:
+    try:
+        return path().read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise UsageError(f"cannot read {path()}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise _not_toml(error) from error
+
+
+def _not_toml(error: Exception) -> UsageError:
+    return UsageError(f"{path()} is not TOML: {error}", hint="correct the line that the message names")
+
+
+def _write(document: Any) -> None:
+    import tomlkit
+
+    path().parent.mkdir(parents=True, exist_ok=True)
+    files.write_bytes(path(), tomlkit.dumps(document).encode())
+    with contextlib.suppress(OSError):
+        path().chmod(0o600)

@@ -1,0 +1,258 @@
+"""Runs jobs on a board: one fresh process each, its answer checked; and the smoke test of a model that was pushed."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from edgekit.core import decode
+from edgekit.core.artifact import Artifact, GoldenSample, TensorSpec
+from edgekit.core.errors import DeviceError, EdgekitError
+from edgekit.core.hashing import sha256_file
+from edgekit.core.notice import Notice
+from edgekit.device.provision import Board, BoardRuntime
+from edgekit.runner.answer import read_answer, read_trial
+from edgekit.runner.compare import SmokeResult, compare_outputs
+from edgekit.runner.protocol import Description, Job, Trial
+
+if TYPE_CHECKING:
+    import numpy
+
+__all__ = ["PushedSamples", "SmokeResult", "describe_model", "new_job", "push_samples", "run_job", "smoke_test"]
+
+_OUTPUT_LIMIT_BYTES = 256 << 20  # smoke outputs in base64, or minutes of samples
+_GRACE_S = 10.0  # the payload ends itself first; the transport's own deadline is for a board that hangs
+_RANDOM_SAMPLES = 3
+_SEED = 20_240_501
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushedSamples:
+    """Input samples on a board.
+
+    Attributes:
+        paths: per sample the raw tensor files there, in the model's input order: a job's ``samples``.
+        uploaded_bytes: what had to be sent.
+        notices: says so where the samples are random.
+    """
+
+    paths: tuple[tuple[str, ...], ...]
+    uploaded_bytes: int
+    notices: tuple[Notice, ...] = ()
+
+
+def new_job(
+    runtime: BoardRuntime,
+    *,
+    model_path: str,
+    model_sha256: str,
+    samples: tuple[tuple[str, ...], ...],
+    mode: Literal["latency", "memory", "smoke"] = "latency",
+    num_threads: int = 1,
+    cpus: tuple[int, ...] = (),
+) -> Job:
+    """A job for a model and samples that are on the board already; a plan then fills in the counts and times."""
+    return Job(
+        mode=mode,
+        model=model_path,
+        model_sha256=model_sha256,
+        library=runtime.library_path,
+        module=runtime.module,
+        library_version=runtime.version,
+        num_threads=num_threads,
+        samples=samples,
+        cpus=cpus,
+    )
+
+
+def run_job(device: Board, runtime: BoardRuntime, job: Job, timeout_s: float) -> Trial:
+    """Runs one job in a fresh process on the board.
+
+    Args:
+        device: the board.
+        runtime: from :func:`edgekit.device.provision.prepare_runtime`.
+        job: what to do; library and module are taken from ``runtime``.
+        timeout_s: the process ends itself after this long.
+
+    Raises:
+        DeadlineError: it did not end within ``timeout_s``.
+        RuntimeMissingError: the runtime does not load (any more).
+        ModelError: the runtime cannot use this model.
+        DeviceError: crash, kill, out of memory, no answer, an implausible answer.
+    """
+    job = dataclasses.replace(
+        job,
+        library=runtime.library_path,
+        module=runtime.module,
+        library_version=runtime.version,
+        time_limit_s=timeout_s,
+    )
+    answer = _ask(device, runtime, decode.to_json(job), timeout_s)
+    return read_trial(answer, board=device.name, mode=job.mode, model_sha256=job.model_sha256)
+
+
+def describe_model(
+    device: Board, runtime: BoardRuntime, *, model_path: str, timeout_s: float = 120.0
+) -> Description:
+    """What the board's runtime says about the inputs and outputs of a model there.
+
+    Raises:
+        ModelError: the runtime cannot use this model.
+        DeviceError: see :func:`run_job`.
+    """
+    request = {
+        "mode": "describe",
+        "model": model_path,
+        "library": runtime.library_path,
+        "module": runtime.module,
+        "time_limit_s": timeout_s,
+    }
+    answer = _ask(device, runtime, request, timeout_s)
+    return decode.from_json(Description, answer, source=f"{device.name}: the runner's answer", error=DeviceError)
+
+
+def push_samples(
+    device: Board, artifact: Artifact, *, runtime: BoardRuntime, model_path: str, seed: int = _SEED
+) -> PushedSamples:
+    """Brings input samples onto the board: the artifact's golden inputs, which are real.
+
+    A bare ``.tflite`` has none: it gets seeded random ones, and the notice says so. Zeros are never used: some kernels
+    are quicker on zeros.
+
+    Raises:
+        ModelError: the board's runtime cannot use the model (bare files only: it is asked for the inputs).
+        DeviceError: the samples could not be pushed.
+    """
+    notices: tuple[Notice, ...] = ()
+    if artifact.manifest is not None and artifact.manifest.golden:
+        samples = [[tensor.raw() for tensor in sample.inputs] for sample in artifact.manifest.golden]
+    else:
+        inputs = describe_model(device, runtime, model_path=model_path).inputs
+        samples = _random_samples(inputs, seed)
+        notices = (
+            Notice(
+                code="random-samples",
+                message=f"{artifact.path.name} has no samples of its own: its inputs are random (seed {seed})",
+                hint="`edgekit optimize` makes a .tflite with real samples in its manifest",
+            ),
+        )
+    paths, uploaded = _push_raw(device, samples)
+    return PushedSamples(paths=paths, uploaded_bytes=uploaded, notices=notices)
+
+
+def smoke_test(
+    device: Board,
+    runtime: BoardRuntime,
+    model_path: str,
+    artifact: Artifact,
+    *,
+    num_threads: int = 1,
+    timeout_s: float = 300.0,
+) -> SmokeResult:
+    """Runs the artifact's golden inputs on the board and compares what comes out with the golden outputs.
+
+    A bare ``.tflite`` has no golden outputs: it is run with random inputs, and only NaN and crashes can be seen.
+
+    Raises:
+        EdgekitError: see :func:`run_job`; a wrong output is no error but a result that is not ``ok``.
+    """
+    manifest = artifact.manifest
+    sha256 = manifest.sha256 if manifest else sha256_file(artifact.path)
+    pushed = push_samples(device, artifact, runtime=runtime, model_path=model_path)
+    job = new_job(
+        runtime,
+        mode="smoke",
+        model_path=model_path,
+        model_sha256=sha256,
+        samples=pushed.paths,
+        num_threads=num_threads,
+    )
+    trial = run_job(device, runtime, job, timeout_s)
+    found = [[_decoded(text, device) for text in sample] for sample in trial.outputs]
+    if manifest is None or not manifest.golden:
+        reason = "ran with random inputs; there are no golden outputs to compare with"
+        return SmokeResult(
+            ok=trial.finite,
+            exact=False,
+            max_abs_diff=None,
+            cosine=None,
+            samples=len(found),
+            reference="none",
+            reason=reason if trial.finite else "NaN or infinity on the board",
+        )
+    golden = [[tensor.raw() for tensor in sample.outputs] for sample in manifest.golden]
+    if len(found) != len(golden):
+        raise DeviceError(f"{device.name}: {len(found)} of {len(golden)} golden samples were run")
+    return compare_outputs(
+        golden,
+        found,
+        _specs(manifest.outputs, manifest.golden[0]),
+        float_kernels=manifest.kind == "float32",
+        reference="golden outputs of the artifact",
+    )
+
+
+def _ask(device: Board, runtime: BoardRuntime, request: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+    done = device.transport.run(
+        list(runtime.argv),
+        stdin=json.dumps(request).encode() + b"\n",
+        timeout_s=timeout_s + _GRACE_S,
+        output_limit_bytes=_OUTPUT_LIMIT_BYTES,
+    )
+    return read_answer(done.stdout, done.stderr, done.exit_status, board=device.name)
+
+
+def _push_raw(device: Board, samples: list[list[bytes]]) -> tuple[tuple[tuple[str, ...], ...], int]:
+    import hashlib
+
+    uploaded, at = 0, {}
+    for raw in (tensor for sample in samples for tensor in sample):
+        name = hashlib.sha256(raw).hexdigest()[:24]
+        if raw not in at:
+            pushed = device.workspace.push_bytes(raw, f"samples/{name}.raw")
+            uploaded += pushed.uploaded_bytes
+            at[raw] = pushed.path
+    return tuple(tuple(at[raw] for raw in sample) for sample in samples), uploaded
+
+
+def _random_samples(inputs: tuple[TensorSpec, ...], seed: int) -> list[list[bytes]]:
+    import numpy
+
+    generator = numpy.random.default_rng(seed)
+    return [[_random(generator, tensor).tobytes() for tensor in inputs] for _ in range(_RANDOM_SAMPLES)]
+
+
+def _random(generator: numpy.random.Generator, tensor: TensorSpec) -> numpy.ndarray[Any, Any]:
+    """Values within the range of the dtype: [0, 1) for floats, small numbers for wide integers, which may be indices."""
+    import numpy
+
+    dtype = numpy.dtype(tensor.dtype)
+    if dtype.kind == "f":
+        return generator.random(tensor.shape).astype(dtype)
+    if dtype.kind == "b":
+        return generator.integers(0, 2, tensor.shape).astype(dtype)
+    if dtype.itemsize > 2:
+        return generator.integers(0, 10, tensor.shape).astype(dtype)
+    limits = numpy.iinfo(dtype)
+    return generator.integers(limits.min, limits.max, tensor.shape, dtype=dtype, endpoint=True)
+
+
+def _specs(outputs: tuple[TensorSpec, ...], sample: GoldenSample) -> tuple[TensorSpec, ...]:
+    """The manifest's outputs; dtypes from the golden data itself."""
+    if len(outputs) != len(sample.outputs):
+        outputs = tuple(
+            TensorSpec(name=str(index), dtype=data.dtype, shape=data.shape)
+            for index, data in enumerate(sample.outputs)
+        )
+    return tuple(dataclasses.replace(spec, dtype=data.dtype) for spec, data in zip(outputs, sample.outputs))
+
+
+def _decoded(text: str, device: Board) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise DeviceError(f"{device.name}: the runner's outputs are damaged: {error}") from error

@@ -1,0 +1,201 @@
+"""Authentication in OpenSSH's order: agent, key files, encrypted key files, password; few attempts, no secrets kept."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from edgekit.core.errors import AuthenticationError, UnreachableError
+from edgekit.device.transport import faults
+from edgekit.device.transport.host_keys import HostKey
+from edgekit.device.transport.openssh_config import SshSettings
+from edgekit.device.transport.paramiko_door import load
+
+# sshd ends the connection after six attempts (MaxAuthTries): the last ones are kept for the password
+_MAX_KEYS = 5
+_MAX_PASSWORDS = 3
+
+
+def authenticate(transport: Any, settings: SshSettings, *, name: str, ask: Callable[[str], str] | None) -> None:
+    """Logs in, or says once and clearly why not.
+
+    Raises:
+        AuthenticationError: no key or password was accepted; an encrypted key and nobody to ask.
+        UnreachableError: the connection broke, or the server stopped answering.
+    """
+    attempt = _Attempt(transport, settings, name)
+    if attempt.done_by_none():
+        return
+    if settings.public_keys and "publickey" in attempt.allowed and attempt.with_keys(ask):
+        return
+    if settings.passwords and ask is not None and attempt.with_password(ask):
+        return
+    raise attempt.refusal(ask)
+
+
+class _Attempt:
+    def __init__(self, transport: Any, settings: SshSettings, name: str) -> None:
+        self.transport, self.settings, self.name = transport, settings, name
+        self.allowed: tuple[str, ...] = ("publickey", "password", "keyboard-interactive")
+        self.tried: list[str] = []
+        self.locked: list[Path] = []  # encrypted keys that nobody opened
+        self.notes: list[str] = []
+
+    def done_by_none(self) -> bool:
+        """Asks which ways are allowed; true where the server wants no proof at all."""
+        paramiko = load()
+        try:
+            self.transport.auth_none(self.settings.user)
+        except paramiko.BadAuthenticationType as error:
+            self.allowed = tuple(error.allowed_types)
+            return False
+        except paramiko.AuthenticationException as error:
+            self._broken(error)
+            return False
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise faults.lost(error, name=self.name, doing="authenticating") from error
+        return True
+
+    def with_keys(self, ask: Callable[[str], str] | None) -> bool:
+        """Tries keys until one is accepted."""
+        return any(self._key(label, key) for label, key in self._keys(ask))
+
+    def with_password(self, ask: Callable[[str], str]) -> bool:
+        """Asks for a password, at most three times as ssh does."""
+        paramiko = load()
+        if not {"password", "keyboard-interactive"} & set(self.allowed):
+            return False
+        for _ in range(_MAX_PASSWORDS):
+            secret = ask(f"password of {self.settings.user}@{self.settings.hostname}: ")
+            if not secret:
+                return False
+            self.tried.append("password")
+            try:
+                if not self.transport.auth_password(self.settings.user, secret):
+                    return bool(self.transport.is_authenticated())
+            except paramiko.AuthenticationException as error:
+                self._broken(error)
+            except (paramiko.SSHException, OSError, EOFError) as error:
+                raise faults.lost(error, name=self.name, doing="authenticating") from error
+        return False
+
+    def refusal(self, ask: Callable[[str], str] | None) -> AuthenticationError:
+        """The one error that says what was tried."""
+        who = f"{self.settings.user}@{self.settings.hostname}"
+        if self.locked and not self.tried:
+            key = self.locked[0]
+            return AuthenticationError(
+                f"{self.name}: the key {key} is encrypted and nobody is there to ask for its passphrase",
+                hint=f"load it into an agent first: `ssh-add {key}`",
+            )
+        tried = ", ".join(self.tried) or "no key was found"
+        hint = f"`ssh-copy-id {who}` puts your key there; --identity-file names another key, --user another user"
+        if ask is None and {"password", "keyboard-interactive"} & set(self.allowed):
+            hint += "; a password is asked for only on a terminal"
+        if self.notes:
+            hint = "; ".join([*self.notes, hint])
+        return AuthenticationError(
+            f"{self.name}: {who} was not let in (tried: {tried}; the server takes: {', '.join(self.allowed)})",
+            hint=hint,
+            details={"user": self.settings.user, "tried": list(self.tried), "allowed": list(self.allowed)},
+        )
+
+    def _key(self, label: str, key: Any) -> bool:
+        paramiko = load()
+        if len(self.tried) >= _MAX_KEYS:
+            self.notes = ["more keys were not tried: name the right one with IdentityFile and IdentitiesOnly"]
+            return False
+        self.tried.append(label)
+        try:
+            more = self.transport.auth_publickey(self.settings.user, key)
+        except paramiko.AuthenticationException as error:
+            self._broken(error)
+            return False
+        except (paramiko.SSHException, OSError, EOFError, ValueError) as error:
+            raise faults.lost(error, name=self.name, doing="authenticating") from error
+        if more:
+            self.notes.append(f"the server wants a second proof after the key: {', '.join(more)}")
+        return not more
+
+    def _broken(self, error: Exception) -> None:
+        """Tells a refusal from a connection that ended or went silent: paramiko gives both the same class."""
+        if not self.transport.is_active() or "timeout" in str(error).lower():
+            raise UnreachableError(
+                f"{self.name}: the server stopped answering while we authenticated as {self.settings.user}"
+                f" (tried: {', '.join(self.tried) or 'nothing yet'})",
+                hint="too many keys end a connection too: name one with IdentityFile and IdentitiesOnly",
+            ) from error
+
+    def _keys(self, ask: Callable[[str], str] | None) -> Iterator[tuple[str, Any]]:
+        files = [path for path in self.settings.identity_files if path.is_file()]
+        public = {path: _public_blob(path) for path in files}
+        with _agent_keys(self.settings.identity_agent) as agent:
+            listed = [key for key in agent if key.asbytes() in public.values()]
+            others = [] if self.settings.identities_only else [key for key in agent if key not in listed]
+            for key in (*listed, *others):
+                yield f"agent's key {key.comment or key.get_name()}", key
+            held = {key.asbytes() for key in agent}
+            for path in files:
+                if public[path] is not None and public[path] in held:
+                    continue
+                key = self._load(path, None)
+                if key is not None:
+                    yield str(path), key
+            for path in list(self.locked) if ask else ():
+                key = self._load(path, ask)
+                if key is not None:
+                    yield str(path), key
+
+    def _load(self, path: Path, ask: Callable[[str], str] | None) -> Any:
+        """A private key, or None where it is encrypted and cannot be opened now, or is of no use."""
+        paramiko = load()
+        try:
+            if ask is None:
+                return paramiko.PKey.from_path(str(path))
+            secret = ask(f"passphrase of {path}: ")
+            if not secret:
+                return None
+            key = paramiko.PKey.from_path(str(path), secret.encode())
+        except (TypeError, paramiko.PasswordRequiredException):
+            self.locked.append(path)  # that is how the cryptography package says "encrypted"
+            return None
+        except OSError as error:
+            self.notes.append(f"{path} cannot be read: {error.strerror}")
+            return None
+        except Exception as error:  # noqa: BLE001 - parsers of half a dozen key formats
+            wrong = "wrong passphrase" if ask else f"not a private key that we can use ({type(error).__name__})"
+            self.notes.append(f"{path}: {wrong}")
+            return None
+        self.locked.remove(path)
+        return key
+
+
+def _public_blob(path: Path) -> bytes | None:
+    """The public half beside a private key file; it tells which key of the agent is meant."""
+    with contextlib.suppress(OSError):
+        key = HostKey.parse(path.with_name(f"{path.name}.pub").read_text(encoding="utf-8", errors="replace"))
+        return key.blob if key else None
+    return None
+
+
+@contextlib.contextmanager
+def _agent_keys(path: str | None) -> Iterator[tuple[Any, ...]]:
+    """The keys of the agent that listens at ``path``; none where there is no agent."""
+    if path is None:
+        yield ()
+        return
+    paramiko = load()
+    agent = paramiko.agent.AgentSSH()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(5)
+        try:
+            connection.connect(path)
+            agent._connect(connection)  # the public Agent knows only SSH_AUTH_SOCK
+        except (OSError, paramiko.SSHException):
+            yield ()
+            return
+        connection.settimeout(60)  # a key may ask for a touch
+        yield agent.get_keys()

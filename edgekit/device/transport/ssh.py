@@ -1,0 +1,283 @@
+"""A board over SSH: commands, uploads and downloads, each one channel, each with a deadline and a bound."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from edgekit.core.errors import DeadlineError, DeviceError, EdgekitError, TransferError, UnreachableError
+from edgekit.device.transport import faults
+from edgekit.device.transport.framing import Framed, Tail
+from edgekit.device.transport.paramiko_door import load
+from edgekit.device.transport.protocol import Completed, OnBytes, complaint, printable, quoted
+from edgekit.device.transport.session import Deadlines, Session
+from edgekit.device.transport.watchdog import Watchdog
+
+# The marker ($0) on both outputs is where the command's own output begins: what the login shell prints before it is
+# dropped. The process id lets a deadline kill the command. No exec: a shell that stays turns signals into 128 + N.
+_FRAME = 'printf "%s %s\\n" "$0" "$$"; printf "%s\\n" "$0" >&2; "$@"; exit "$?"'
+# $1 new file, $2 size. It cleans up after itself, even when the connection is gone; noclobber never follows a link
+_RECEIVE = (
+    'set -C; umask 077; : > "$1" || exit 31; cat >| "$1"; status=$?; size=$(wc -c < "$1"); '
+    '[ "$status" = 0 ] && [ "$((size))" = "$2" ] && exit 0; rm -f -- "$1"; exit 32'
+)
+_KILL = 'kill -KILL "-$1" 2>/dev/null || kill -KILL "$1"'  # no `--`: dash takes it for a number
+_KILL_LIMIT_S = 5.0
+_MAX_COMMAND = 120_000  # Linux takes 128 KiB for one argument, and the login shell gets the command as one
+_PIECE = 256 * 1024
+_SMALL = 32 * 1024  # fits into the server's first window: sending it cannot block
+_RETRIES_S = (0.1, 0.3, 1.0)  # a server at MaxSessions may have a channel of ours that is just ending
+
+
+class SshTransport:
+    """See :class:`~edgekit.device.transport.protocol.Transport`. Takes over ``session`` and closes it."""
+
+    def __init__(self, session: Session, *, deadlines: Deadlines) -> None:
+        self.name = session.name
+        self._session = session
+        self._deadlines = deadlines
+        self._marker = f"edgekit-{secrets.token_hex(12)}".encode()
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes | None = None,
+        timeout_s: float = 60.0,
+        output_limit_bytes: int = 1 << 20,
+    ) -> Completed:
+        """See :meth:`Transport.run`."""
+        out = bytearray()
+
+        def collect(block: bytes) -> None:
+            out.extend(block)
+            if len(out) > output_limit_bytes:
+                raise DeviceError(
+                    f"{self.name}: `{_shown(argv)}` printed more than {output_limit_bytes} bytes and was killed"
+                )
+
+        begin = time.monotonic()
+        talk = _Talk(self._marker, collect, keep=output_limit_bytes)
+        try:
+            with Watchdog(timeout_s, progress=False, break_off=lambda: self._break_off(talk)) as watchdog:
+                self._converse(talk, argv, stdin or b"", watchdog)
+        except EdgekitError as error:
+            if talk.broken_off:
+                raise DeadlineError(
+                    f"{self.name}: `{_shown(argv)}` did not end within {timeout_s:.0f} s and was killed",
+                    hint="is the board overloaded, or did it freeze?",
+                    details={"argv": list(argv), "timeout_s": timeout_s},
+                ) from error
+            raise
+        return Completed(
+            argv=tuple(argv),
+            exit_status=talk.status,
+            stdout=bytes(out),
+            stderr=talk.errors.content(),
+            seconds=time.monotonic() - begin,
+        )
+
+    def push(self, local: Path, remote: str, on_bytes: OnBytes | None = None) -> None:
+        """See :meth:`Transport.push`.
+
+        The bytes go to ``cat`` on the board: as fast as pipelined SFTP writes (tools/bench_push.py), it needs no SFTP
+        server, and it says in words what is wrong with a disk, where SFTP says "Failure".
+        """
+        try:
+            stream = local.open("rb")
+        except OSError as error:
+            raise TransferError(f"cannot read {local}: {error.strerror or error}", hint="check the path") from error
+        with stream:
+            size = os.fstat(stream.fileno()).st_size
+            argv = ["sh", "-c", _RECEIVE, "sh", remote, str(size)]
+            talk = self._transfer(argv, _pieces(stream, size, on_bytes), _nothing, doing=f"pushing {local.name}")
+        if talk.status != 0:
+            why = complaint(talk.errors.content()) or "only a part of it arrived"
+            raise TransferError(f"{self.name}: cannot write {printable(remote)}: {why}")
+
+    def pull(self, remote: str, local: Path, *, limit_bytes: int) -> int:
+        """See :meth:`Transport.pull`."""
+        done = 0
+
+        def keep(block: bytes) -> None:
+            nonlocal done
+            done += len(block)
+            if done > limit_bytes:
+                raise TransferError(f"{self.name}: {printable(remote)} is larger than {limit_bytes} bytes")
+            try:
+                stream.write(block)
+            except OSError as error:
+                raise TransferError(f"cannot write {local}: {error.strerror or error}") from error
+
+        try:
+            stream = local.open("xb", buffering=0)
+        except OSError as error:
+            raise TransferError(f"cannot write {local}: {error.strerror or error}") from error
+        with stream:
+            talk = self._transfer(["cat", "--", remote], (), keep, doing=f"pulling {printable(remote)}")
+        if talk.status != 0:
+            why = complaint(talk.errors.content()) or f"exit status {talk.status}"
+            raise TransferError(f"{self.name}: cannot read {printable(remote)}: {why}")
+        return done
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._session.close()
+
+    def _transfer(
+        self, argv: Sequence[str], pieces: Iterable[bytes], sink: Callable[[bytes], None], *, doing: str
+    ) -> _Talk:
+        """A command without a deadline of its own: as long as bytes move, it may go on."""
+        talk = _Talk(self._marker, sink, keep=1 << 16)
+        limit = self._deadlines.stall_s
+        try:
+            with Watchdog(limit, progress=True, break_off=lambda: self._drop(talk)) as watchdog:
+                self._converse(talk, argv, pieces, watchdog)
+        except EdgekitError as error:
+            if talk.broken_off:
+                raise UnreachableError(
+                    f"{self.name}: the board stopped answering while {doing} (nothing moved for {limit:.0f} s)",
+                    hint="is it still on? try again; nothing that arrived in part is used",
+                ) from error
+            raise
+        return talk
+
+    def _converse(self, talk: _Talk, argv: Sequence[str], stdin: bytes | Iterable[bytes], watchdog: Watchdog) -> None:
+        """Runs ``argv`` in a channel, to its end."""
+        command = quoted(["sh", "-c", _FRAME, self._marker.decode(), *argv])
+        if len(command.encode()) > _MAX_COMMAND:
+            raise DeviceError(f"{self.name}: a command of {len(command)} characters is too long for the board")
+        try:
+            talk.channel = self._channel()
+            talk.run(f"exec {command}", stdin, watchdog.touch)
+            if talk.status == -1 and not self._session.alive:
+                raise EOFError
+        except EdgekitError:
+            self._kill(talk)
+            raise
+        except (load().SSHException, EOFError, OSError) as error:
+            raise faults.lost(error, name=self.name, doing=f"running `{_shown(argv)}`") from error
+        except BaseException:
+            self._kill(talk)
+            raise
+        finally:
+            if talk.channel is not None:
+                talk.channel.close()
+        if talk.broken_off:
+            raise DeadlineError(f"{self.name}: broken off")
+        if talk.framed.pid is None:
+            said = complaint(bytes(talk.framed.noise)) or complaint(talk.errors.content())
+            raise DeviceError(
+                f"{self.name}: the board runs no commands for this user: {said or f'exit status {talk.status}'}",
+                hint="does the account have a login shell and a POSIX `sh`? try `ssh BOARD sh -c true`",
+            )
+        if talk.status == -1:
+            raise DeviceError(f"{self.name}: `{_shown(argv)}` was ended on the board: its shell was killed")
+
+    def _channel(self) -> Any:
+        paramiko = load()
+        for pause in (*_RETRIES_S, None):
+            try:
+                return self._session.transport.open_session(timeout=self._deadlines.connect_s)
+            except paramiko.ChannelException as error:
+                if pause is None:
+                    raise DeviceError(
+                        f"{self.name}: the board allows no further session ({faults.said(error)})",
+                        hint="close other connections to it, or raise MaxSessions in its sshd_config",
+                    ) from error
+                time.sleep(pause)
+        raise AssertionError
+
+    def _break_off(self, talk: _Talk) -> None:
+        """At a deadline: kills the command over there; a board that does not even do that is dropped."""
+        talk.broken_off = True
+        if not self._kill(talk):
+            self._drop(talk)
+        elif talk.channel is not None:
+            talk.channel.close()
+
+    def _drop(self, talk: _Talk) -> None:
+        talk.broken_off = True
+        with contextlib.suppress(Exception):
+            self._session.transport.close()
+
+    def _kill(self, talk: _Talk) -> bool:
+        """Kills what ``talk`` runs; false where the board did not do it in time."""
+        if not talk.framed.pid or not self._session.alive:
+            return False
+        ended = threading.Event()
+
+        def ask() -> None:
+            with contextlib.suppress(Exception), contextlib.closing(self._channel()) as channel:
+                channel.settimeout(_KILL_LIMIT_S)
+                channel.exec_command(quoted(["sh", "-c", _KILL, "sh", str(talk.framed.pid)]))
+                if channel.status_event.wait(_KILL_LIMIT_S):
+                    ended.set()
+
+        threading.Thread(target=ask, daemon=True).start()
+        return ended.wait(_KILL_LIMIT_S)
+
+
+class _Talk:
+    """One command's streams. ``status`` is -1 until it is known, and where a shell was killed."""
+
+    def __init__(self, marker: bytes, sink: Callable[[bytes], None], *, keep: int) -> None:
+        self.framed = Framed(marker, sink)
+        self.errors = Tail(marker, keep)
+        self.status = -1
+        self.broken_off = False
+        self.channel: Any = None
+
+    def run(self, command: str, stdin: bytes | Iterable[bytes], touch: Callable[[], None]) -> None:
+        """Starts the command, feeds it, and drains both outputs at once: a full one would block it for ever."""
+        self.channel.exec_command(command)
+        drain = threading.Thread(target=self._drain_errors, daemon=True)
+        drain.start()
+        if isinstance(stdin, bytes) and len(stdin) > _SMALL:
+            pieces = [stdin[i : i + _PIECE] for i in range(0, len(stdin), _PIECE)]
+            threading.Thread(target=self._feed, args=(pieces, touch), daemon=True).start()
+        else:
+            self._feed([stdin] if isinstance(stdin, bytes) else stdin, touch)
+        while block := self.channel.recv(_PIECE):
+            touch()
+            self.framed.add(block)
+        self.channel.status_event.wait()
+        self.status = int(self.channel.exit_status)
+        drain.join(5)
+
+    def _feed(self, pieces: Iterable[bytes], touch: Callable[[], None]) -> None:
+        # a command may end without reading everything: its exit status tells, not this
+        with contextlib.suppress(OSError, EOFError, load().SSHException):
+            for piece in pieces:
+                self.channel.sendall(piece)
+                touch()
+            self.channel.shutdown_write()
+
+    def _drain_errors(self) -> None:
+        with contextlib.suppress(OSError, EOFError):
+            while block := self.channel.recv_stderr(_PIECE):
+                self.errors.add(block)
+
+
+def _pieces(stream: IO[bytes], size: int, on_bytes: OnBytes | None) -> Iterator[bytes]:
+    done = 0
+    while done < size and (piece := stream.read(_PIECE)):
+        yield piece
+        done += len(piece)
+        if on_bytes:
+            on_bytes(done)
+
+
+def _nothing(block: bytes) -> None:
+    """The sink of commands that print nothing."""
+
+
+def _shown(argv: Sequence[str]) -> str:
+    """A command for messages: a script is not shown at length."""
+    return printable(quoted(argv))[:80]
