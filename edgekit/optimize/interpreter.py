@@ -120,7 +120,8 @@ def quantized(array: Array, spec: TensorSpec) -> Array:
         return numpy.ascontiguousarray(array, dtype)
     limits = numpy.iinfo(dtype)
     steps = numpy.rint(array.astype(numpy.float32, copy=False) / numpy.float32(spec.scale)) + (spec.zero_point or 0)
-    return numpy.clip(steps, limits.min, limits.max).astype(dtype)
+    found: Array = numpy.clip(steps, limits.min, limits.max).astype(dtype)
+    return found
 
 
 def real(array: Array, spec: TensorSpec) -> Array:
