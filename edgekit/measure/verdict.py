@@ -153,7 +153,7 @@ def _contention(samples: Samples, _: BoardLimits) -> Iterator[Reason]:
         middle = statistics.median_of(ratios)
         if middle is not None and middle < MIN_CPU_PER_WALL:
             yield _unstable(
-                "contended", f"the process had its core for {middle:.0%} of the time; other work runs there"
+                "contended", f"the process had its core for {middle * 100:.0f} % of the time; other work runs there"
             )
         elif low:
             yield _note("contended", f"{len(low)} of {len(ratios)} processes had their core for less than 90 %")
@@ -161,7 +161,9 @@ def _contention(samples: Samples, _: BoardLimits) -> Iterator[Reason]:
     waits = [t.pressure_us * 1000 / t.wall_ns for t in timed if t.pressure_us is not None and t.wall_ns]
     wait = statistics.median_of(waits)
     if wait is not None and wait > MAX_PRESSURE:
-        yield _unstable("contended", f"work waited for a core during {wait:.0%} of the time; other work runs there")
+        yield _unstable(
+            "contended", f"work waited for a core during {wait * 100:.0f} % of the time; other work runs there"
+        )
 
 
 # ---------------------------------------------------------------------------------------- do the figures agree?
@@ -173,11 +175,12 @@ def _agreement(samples: Samples, _: BoardLimits) -> Iterator[Reason]:
     center = statistics.median_of(medians)
     cv = statistics.coefficient_of_variation(medians)
     if cv is not None and cv > MAX_CV:
-        yield _unstable("spread", f"the processes' medians vary by {cv:.1%}, the limit is {MAX_CV:.0%}")
+        yield _unstable("spread", f"the processes' medians vary by {cv * 100:.1f} %, the limit is {MAX_CV * 100:.0f} %")
     arm = statistics.half_width(statistics.bootstrap_interval(medians, seed=samples.plan.seed), center)
     if arm is not None and arm > MAX_HALF_WIDTH:
         yield _unstable(
-            "wide-interval", f"the 95 % interval reaches {arm:.1%} from the median, limit {MAX_HALF_WIDTH:.1%}"
+            "wide-interval",
+            f"the 95 % interval reaches {arm * 100:.1f} % from the median, limit {MAX_HALF_WIDTH * 100:.1f} %",
         )
     odd = statistics.outliers(medians)
     if odd:
@@ -190,10 +193,16 @@ def _agreement(samples: Samples, _: BoardLimits) -> Iterator[Reason]:
 def _drifts(series: Sequence[Sequence[int]], medians: Sequence[float]) -> Iterator[Reason]:
     within = statistics.drift_within(series)
     if within is not None and abs(within) > MAX_DRIFT:
-        yield _unstable("drift", f"each process ends {within:+.1%} from where it began, the limit is {MAX_DRIFT:.0%}")
+        yield _unstable(
+            "drift",
+            f"each process ends {within * 100:+.1f} % from where it began, the limit is {MAX_DRIFT * 100:.0f} %",
+        )
     across = statistics.drift(medians)
     if across is not None and abs(across) > MAX_DRIFT:
-        yield _unstable("drift", f"the last processes are {across:+.1%} from the first, the limit is {MAX_DRIFT:.0%}")
+        yield _unstable(
+            "drift",
+            f"the last processes are {across * 100:+.1f} % from the first, the limit is {MAX_DRIFT * 100:.0f} %",
+        )
 
 
 # ---------------------------------------------------------------------------------------- what else must be known?
@@ -203,7 +212,7 @@ def _notes(samples: Samples, limits: BoardLimits) -> Iterator[Reason]:
     if limits.emulated:
         yield _note("emulated", "an emulated processor: the times say nothing about a real board")
     if weaker := samples.plan.indicative:
-        yield _note("indicative", f"{', '.join(weaker)}; do not compare or publish it")
+        yield _note("indicative", f"{', '.join(weaker)} (not for comparing or publishing)")
     if samples.latency and (silent := unknown_sensors(samples.latency)):
         yield _note("uncontrolled", ", ".join(silent))
     if samples.repeated:

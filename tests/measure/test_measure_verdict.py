@@ -149,7 +149,7 @@ def test_a_core_shared_with_other_work_is_unstable() -> None:
     samples = make_samples()
     verdict = judge(replace(samples, latency=tuple(busy(trial, 0.6) for trial in samples.latency)))
     assert (verdict.status, codes(verdict)) == ("unstable", ["contended"])
-    assert "60%" in verdict.reasons[0].message
+    assert "60 %" in verdict.reasons[0].message
 
 
 def test_one_process_with_a_shared_core_is_noted() -> None:

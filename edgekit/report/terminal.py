@@ -1,0 +1,236 @@
+"""Tables for a terminal of 80 columns, as values; the command line prints them.
+
+Every text goes through :func:`edgekit.report.clean.clean` and into rich's ``Text``, so neither escapes nor rich's own
+markup in a board's or a model's name have any effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgekit.core import units
+from edgekit.core.artifact import StepRecord
+from edgekit.core.decode import to_json
+from edgekit.measure.measurement import Measurement, to_document
+from edgekit.report import words
+from edgekit.report.clean import clean
+from edgekit.report.fields import MEASUREMENT_FIELDS, RESULT_FIELDS, Field, at
+from edgekit.results.record import StoredResult
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+_STYLES = {"valid": "green", "unstable": "yellow", "invalid": "red"}
+_TIMES = ("median_ns", "ci95_ns", "cold_start_ns")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One column of a comparison.
+
+    Attributes:
+        label: its header, e.g. ``float32``.
+        size_bytes: of the .tflite; ``gzip_bytes`` the same file compressed, what a download weighs.
+        score: on the evaluation data.
+        measurement: on a board; None where there was none.
+    """
+
+    label: str
+    size_bytes: int | None = None
+    gzip_bytes: int | None = None
+    score: float | None = None
+    measurement: Measurement | None = None
+
+
+def comparison_table(
+    before: Side, after: Side, *, metric: str | None = None, drop: float | None = None
+) -> RenderableType:
+    """The last screen: the float model against the final one, with verdict and circumstances.
+
+    Args:
+        before: the float model.
+        after: the final model.
+        metric: of both scores.
+        drop: percentage points (or percent) lost, as in the score record.
+    """
+    from rich.console import Group
+
+    documents = [to_document(side.measurement) if side.measurement else {} for side in (before, after)]
+    rows: list[tuple[str, ...]] = [
+        _pair("size", (before.size_bytes, after.size_bytes), units.size, ("smaller", "larger")),
+        _pair("download size (gzip)", (before.gzip_bytes, after.gzip_bytes), units.size, ("smaller", "larger")),
+        (
+            f"score ({metric})" if metric else "score",
+            words.score(before.score, metric),
+            words.score(after.score, metric),
+            words.drop(drop, metric),
+        ),
+    ]
+    if any(documents):
+        medians, intervals, cold = (_both(documents, f"latency.{name}") for name in _TIMES)
+        peaks, shares = (_both(documents, f"memory.{name}") for name in ("peak_rss_bytes", "model_bytes"))
+        quicker = words.latency_change(medians, intervals)
+        rows += [
+            ("latency (median)", *map(units.duration, medians), quicker),
+            ("  95 % interval", *map(words.interval, intervals), ""),
+            _pair("cold start", cold, units.duration, ("faster", "slower"), about="≈ "),
+            _pair("memory (peak)", peaks, units.size, ("less", "more")),
+            _pair("  the model's share", shares, units.size, ("less", "more")),
+        ]
+    table = rows_table(("", before.label, after.label, "change"), rows, right=(1, 2, 3))
+    return Group(table, *_footnotes([document for document in documents if document]))
+
+
+def benchmark_table(measurements: Sequence[Measurement]) -> RenderableType:
+    """Several models, boards and thread counts, one row each, with verdicts and circumstances below."""
+    from rich.console import Group
+
+    documents = [to_document(measurement) for measurement in measurements]
+    one_board = len({measurement.device for measurement in measurements}) == 1  # the line below names it
+    table = _field_table(MEASUREMENT_FIELDS, documents, without=("device",) if one_board else ())
+    return Group(table, *_footnotes(documents))
+
+
+def results_table(results: Sequence[StoredResult]) -> RenderableType:
+    """Kept results, one row each."""
+    return _field_table(RESULT_FIELDS, [to_json(result) for result in results])
+
+
+def steps_table(steps: Sequence[StepRecord], *, metric: str | None = None) -> RenderableType:
+    """The steps of a recipe with what each did to size and score; their notes below."""
+    from rich.console import Group
+
+    rows = [
+        (
+            step.name,
+            units.size(step.size_bytes),
+            units.size(step.gzip_bytes),
+            words.score(step.score, metric),
+            words.drop(step.drop, metric),
+            "cached" if step.cached else units.seconds(step.seconds),
+        )
+        for step in steps
+    ]
+    headers = ("step", "size", "gzip", metric or "score", "change", "took")
+    notes = [_text(f"{step.name}: {note}") for step in steps for note in step.notes]
+    return Group(rows_table(headers, rows, right=(1, 2, 3, 4, 5)), *notes)
+
+
+def facts_table(facts: Sequence[tuple[str, object]], *, title: str | None = None) -> Table:
+    """Names and values, one pair a row; None is shown as unknown."""
+    table = _table(title)
+    table.show_header = False
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        table.add_row(_text(name), _text("unknown" if value is None else value))
+    return table
+
+
+def rows_table(
+    headers: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[int] = (), title: str | None = None
+) -> Table:
+    """Any rows under headers.
+
+    Args:
+        headers: one per column.
+        rows: as many values in each as there are headers.
+        right: the columns of figures: aligned right and never broken.
+        title: over the table.
+    """
+    table = _table(title)
+    for index, header in enumerate(headers):
+        _column(table, header, right=index in right)
+    for row in rows:
+        table.add_row(*map(_text, row))
+    return table
+
+
+def verdict_text(document: Mapping[str, Any]) -> Text:
+    """A measurement's verdict with its reasons, in its colour."""
+    from rich.text import Text
+
+    text = Text("\n").join(map(_text, words.verdict(document)))
+    text.stylize(_STYLES.get(document["verdict"], ""), 0, len(document["verdict"]))
+    return text
+
+
+def _field_table(fields: Sequence[Field], documents: Sequence[Mapping[str, Any]], without: Sequence[str] = ()) -> Table:
+    chosen = [field for field in fields if "terminal" in field.where and field.name not in without]
+    table = _table(None)
+    for field in chosen:
+        _column(table, field.header, right=field.right)
+    for document in documents:
+        texts = [_text(field.show(field.get(document))) for field in chosen]
+        for field, text in zip(chosen, texts):
+            if field.name == "verdict":
+                text.stylize(_STYLES.get(str(field.get(document)), ""))
+        table.add_row(*texts)
+    return table
+
+
+def _footnotes(documents: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
+    """No number without what it depends on; what holds for several rows is said once."""
+    from rich.padding import Padding
+
+    alike: dict[str, list[str]] = {}
+    judged: dict[str, tuple[Mapping[str, Any], list[str]]] = {}
+    for document in documents:
+        threads = words.count(document["num_threads"], "thread")
+        name = f"{words.model(document['model']['name'])} ({document['device']}, {threads})"
+        alike.setdefault(words.circumstances(document), []).append(name)
+        judged.setdefault("\n".join(words.verdict(document)), (document, []))[1].append(name)
+    lines: list[RenderableType] = [_text(f"on {circumstances}") for circumstances in alike]
+    if len(alike) == len(documents) == 2:  # two sides of a comparison that were not measured alike
+        lines = [_text(f"{names[0]}: on {circumstances}") for circumstances, names in alike.items()]
+    for document, names in judged.values():
+        first, *reasons = verdict_text(document).split()
+        if len(judged) > 1:
+            first.append_text(_text(f"  {', '.join(names)}"))
+        lines += [first, *(Padding(reason, (0, 0, 0, 2), expand=False) for reason in reasons)]
+    return lines
+
+
+def _pair(
+    name: str,
+    values: tuple[Any, Any],
+    show: Callable[[float | None], str],
+    less_more: tuple[str, str],
+    about: str = "",
+) -> tuple[str, ...]:
+    """One row of a comparison; ``about`` goes before a change that has no interval of its own."""
+    change = words.change(*values, *less_more)
+    return name, *map(show, values), change if change in (words.NOTHING, "same") else about + change
+
+
+def _both(documents: Sequence[Mapping[str, Any]], path: str) -> tuple[Any, Any]:
+    one, two = map(at(path), documents)
+    return one, two
+
+
+def _table(title: str | None) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    return Table(
+        title=_text(title) if title else None,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        header_style="bold",
+    )
+
+
+def _column(table: Table, header: str, *, right: bool) -> None:
+    table.add_column(_text(header), justify="right" if right else "left", no_wrap=right, overflow="fold")
+
+
+def _text(value: object) -> Text:
+    from rich.text import Text
+
+    return Text(clean(value))

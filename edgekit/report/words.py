@@ -1,0 +1,101 @@
+"""Figures in the words of tables: intervals, scores, changes, circumstances, verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edgekit.core import units
+
+NOTHING = "–"
+_FRACTIONS = ("auc", "agreement")
+
+
+def count(number: int, noun: str) -> str:
+    """``1, "thread"`` → ``1 thread``; ``4`` → ``4 threads``."""
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"
+
+
+def interval(bounds: Sequence[float] | None) -> str:
+    """``(1.21e6, 1.26e6)`` → ``1.21–1.26 ms``."""
+    if not bounds:
+        return NOTHING
+    low, high = (units.duration(bound) for bound in bounds)
+    value, _, unit = low.partition(" ")
+    return f"{value}–{high}" if high.endswith(f" {unit}") else f"{low}–{high}"
+
+
+def margin(latency: Mapping[str, Any]) -> str:
+    """A median with the longer arm of its interval: ``1.24 ms ±0.8 %``."""
+    median, bounds = latency["median_ns"], latency["ci95_ns"]
+    if not median or not bounds:
+        return units.duration(median)
+    arm = max(median - bounds[0], bounds[1] - median) / median
+    return f"{units.duration(median)} ±{arm * 100:.1f} %"
+
+
+def is_fraction(metric: str | None) -> bool:
+    """Whether a metric runs from 0 to 1, more is better, and a drop is in percentage points."""
+    return metric is not None and (metric.startswith("top-") or metric in _FRACTIONS)
+
+
+def score(value: float | None, metric: str | None) -> str:
+    """``0.9722, "top-1"`` → ``97.22 %``; ``0.01234, "mse"`` → ``0.01234``."""
+    if value is None:
+        return NOTHING
+    return f"{value * 100:.2f} %" if is_fraction(metric) else f"{value:.4g}"
+
+
+def drop(value: float | None, metric: str | None) -> str:
+    """A drop with its sign turned: what was lost is negative. Percentage points, else percent."""
+    if value is None:
+        return NOTHING
+    if abs(value) < 0.005:
+        return "0.00 pp" if is_fraction(metric) else "0.00 %"
+    return units.percentage_points(value) if is_fraction(metric) else f"{-value:+.2f} %"
+
+
+def change(before: float | None, after: float | None, less: str, more: str) -> str:
+    """``46, 12, "smaller", "larger"`` → ``3.83× smaller``."""
+    if not before or not after:
+        return NOTHING
+    ratio, word = (before / after, less) if after <= before else (after / before, more)
+    return "same" if ratio < 1.005 else f"{units.ratio(ratio)} {word}"
+
+
+def latency_change(medians: Sequence[float | None], intervals: Sequence[Sequence[float] | None]) -> str:
+    """Faster or slower, and only where the 95 % intervals do not touch."""
+    first, second = intervals
+    if first and second and first[0] <= second[1] and second[0] <= first[1]:
+        return "no clear difference"
+    return change(medians[0], medians[1], "faster", "slower")
+
+
+def model(name: object) -> str:
+    """A model's name in a table: without the ending that they all have."""
+    return NOTHING if name is None else str(name).removesuffix(".tflite")
+
+
+def runtime(document: Mapping[str, Any]) -> str:
+    """``LiteRT C API 2.3.0, XNNPACK (all ops)``."""
+    used = document["runtime"]
+    if not used:
+        return "unknown runtime"
+    part = {True: " (all ops)", False: " (some ops)", None: ""}[used["fully_delegated"]]
+    delegate = {"none": "no delegate", "unknown": "unknown delegate"}.get(used["delegate"], used["delegate"] + part)
+    return f"{used['name']} {used['version']}, {delegate}"
+
+
+def circumstances(document: Mapping[str, Any]) -> str:
+    """What a measurement depends on: ``pi4, LiteRT C API 2.3.0, XNNPACK (all ops), 1 thread, 10 processes``."""
+    threads, processes = count(document["num_threads"], "thread"), count(document["processes"], "process")
+    return f"{document['device']}, {runtime(document)}, {threads}, {processes}"
+
+
+def verdict(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """``VALID`` or ``VALID (uncontrolled: temperature)``; several reasons get a line each below."""
+    status, reasons = document["verdict"].upper(), document["reasons"]
+    if len(reasons) == 1:
+        return (f"{status} ({reasons[0]})",)
+    return (status, *reasons)
