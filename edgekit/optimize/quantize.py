@@ -1,0 +1,162 @@
+"""Float32 ``.tflite`` → full-integer, with TensorFlow's own calibrator and quantizer.
+
+TensorFlow's public converter does three things for int8: it converts the SavedModel to a float .tflite, calibrates
+that, and quantizes it. The float file is needed anyway, as the baseline that every score is compared with; so only the
+last two are done here, with the same functions of TensorFlow that the public converter calls. A test holds the result
+equal to the public converter's, tensor by tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+from edgekit.core import files
+from edgekit.core.errors import DependencyError, ModelError, UsageError
+from edgekit.core.events import EventSink, ignore, task
+from edgekit.core.suggest import unknown
+from edgekit.model import libraries
+from edgekit.optimize import converter_errors, flatbuffer, op_versions
+from edgekit.optimize.convert import Converted
+from edgekit.optimize.export import RecurrentLayer, release_memory
+from edgekit.optimize.representative import Rows, open_rows
+
+QuantizeMode = Literal["int8", "int8-float-io", "int16x8"]
+
+
+def quantize(
+    float_model: str,
+    out: str,
+    mode: str,
+    representative: Mapping[str, Any],
+    recurrent: Sequence[Mapping[str, str]] = (),
+    allow_float: bool = False,
+    on_event: EventSink = ignore,
+) -> Converted:
+    """Quantizes what :func:`edgekit.optimize.convert.convert` wrote as float32. Runs in the TensorFlow child.
+
+    Args:
+        float_model: the float32 file.
+        out: the ``.tflite`` to write.
+        mode: ``int8`` (integer inputs and outputs), ``int8-float-io`` or ``int16x8`` (int16 inputs and outputs).
+        representative: a :class:`edgekit.data.spec.DataSpec` as JSON values.
+        recurrent: the ``recurrent`` of the export, for error messages.
+        allow_float: let ops without an int16x8 kernel stay in float. In int8 the quantizer always does that; the audit
+            tells.
+
+    Raises:
+        UsageError: unknown mode; ``out`` cannot be written.
+        DataError: representative data that would ruin the model.
+        ModelError: not a float model, or one that the quantizer refuses.
+    """
+    wanted = check_mode(mode)
+    model = flatbuffer.read(Path(float_model))
+    inputs = flatbuffer.inputs(model)
+    rows = open_rows(representative, inputs, on_event)
+    layers = tuple(RecurrentLayer(name=item["name"], type=item["type"]) for item in recurrent)
+    with task(f"quantize to {mode}", on_event):
+        return quantize_rows(Path(float_model), Path(out), wanted, rows, recurrent=layers, allow_float=allow_float)
+
+
+def quantize_rows(
+    float_model: Path,
+    out: Path,
+    mode: QuantizeMode,
+    rows: Rows,
+    *,
+    recurrent: Sequence[RecurrentLayer] = (),
+    allow_float: bool = False,
+) -> Converted:
+    """As :func:`quantize`, with the rows themselves."""
+    check_float(flatbuffer.read(float_model), float_model)
+    counted = _Counted(rows)
+    try:
+        content = _quantized(float_model.read_bytes(), mode, counted, allow_float=allow_float)
+    except Exception as error:
+        by_op = converter_errors.tensors_by_op(flatbuffer.read(float_model))
+        raise converter_errors.explain(error, mode=mode, recurrent=recurrent, layers_of_op=by_op) from error
+    model = flatbuffer.parse(content, str(out))
+    if mode == "int16x8" and op_versions.raise_versions(model):  # TensorFlow's old quantizer leaves them as they were
+        content = flatbuffer.pack(model)
+    files.write_bytes(out, content)
+    result = Converted(
+        path=str(out),
+        mode=mode,
+        size_bytes=len(content),
+        inputs=flatbuffer.inputs(model),
+        outputs=flatbuffer.outputs(model),
+        samples=counted.count,
+    )
+    del model, content
+    release_memory()
+    return result
+
+
+def check_mode(mode: str) -> QuantizeMode:
+    """The mode, if it is one that needs representative data.
+
+    Raises:
+        UsageError: it is not.
+    """
+    known = get_args(QuantizeMode)
+    if mode not in known:
+        message, hint = unknown("quantization mode", mode, known)
+        raise UsageError(message, hint=hint)
+    return cast(QuantizeMode, mode)
+
+
+def check_float(model: Any, path: Path) -> None:
+    """Refuses a model that is quantized already.
+
+    Raises:
+        ModelError: it has integer or float16 weights, or QUANTIZE ops.
+    """
+    for tensor in (tensor for graph in model.subgraphs for tensor in graph.tensors):
+        kind = flatbuffer.dtype(tensor)
+        quantization = tensor.quantization
+        scaled = quantization is not None and quantization.scale is not None and len(quantization.scale) > 0
+        if kind == "float16" or (scaled and kind in ("int8", "uint8", "int16", "int4")):
+            raise ModelError(
+                f"{path.name} is quantized already (the tensor {flatbuffer.text(tensor.name)!r} is {kind})",
+                hint="give the float32 .tflite or the Keras model that it was made from",
+            )
+
+
+class _Counted:
+    """Rows as the calibrator asks for them: a function that gives a fresh generator.
+
+    Lists in the order of the graph's inputs, not dicts: for dicts the calibrator makes a second interpreter.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self.count = 0
+
+    def __call__(self) -> Iterator[list[Any]]:
+        self.count = 0
+        for row in self._rows():
+            self.count += 1
+            yield [row[spec.name] for spec in self._rows.inputs]
+
+
+def _quantized(content: bytes, mode: QuantizeMode, rows: Callable[[], Iterator[Any]], *, allow_float: bool) -> bytes:
+    tf = libraries.tensorflow()
+    try:
+        from tensorflow.lite.python import convert as tf_convert
+        from tensorflow.lite.python import util as tf_util
+        from tensorflow.lite.python.optimize import calibrator as tf_calibrator
+    except ImportError as error:
+        raise DependencyError(
+            f"TensorFlow {tf.__version__} has no calibrator where 2.21 has it", hint=libraries.INSTALL
+        ) from error
+    calibrator = tf_calibrator.Calibrator(tf_calibrator.add_intermediate_tensors(content))
+    if mode == "int16x8":
+        quantized = calibrator.calibrate_and_quantize(rows, tf.int16, tf.int16, allow_float, tf.int16, tf.int64)
+        quantized = tf_util.modify_model_io_type(quantized, tf.int16, tf.int16)
+    else:
+        edge = tf.int8 if mode == "int8" else tf.float32
+        calibrated = calibrator.calibrate(rows)
+        del calibrator  # its interpreter holds every activation
+        quantized = tf_convert.mlir_quantize(calibrated, input_data_type=edge, output_data_type=edge)
+    return bytes(tf_convert.deduplicate_readonly_buffers(quantized))
