@@ -38,10 +38,10 @@ class BoardLimits:
 
 
 def throttling(trial: Trial) -> str:
-    """Names the live throttle bits before or after a process; empty where none is set or none can be read."""
+    """Names the live throttle bits before, during or after a process; empty where none is set or can be read."""
     bits = 0
-    for conditions in (trial.before, trial.after):
-        bits |= (conditions.throttle_bits or 0) & _LIVE
+    for seen in (trial.before, trial.during, trial.after):
+        bits |= (seen.throttle_bits or 0) & _LIVE if seen else 0
     return ", ".join(name for bit, name in _BITS.items() if bits >> bit & 1)
 
 
@@ -54,7 +54,8 @@ def heat(trial: Trial, limits: BoardLimits) -> float | None:
     """The temperature of a process that reached the limit; None where it stayed below or is not known."""
     if limits.temperature_limit_c is None:
         return None
-    known = [c.temperature_c for c in (trial.before, trial.after) if c.temperature_c is not None]
+    seen = (trial.before.temperature_c, trial.during.hottest_c if trial.during else None, trial.after.temperature_c)
+    known = [temperature for temperature in seen if temperature is not None]
     return max(known) if known and max(known) >= limits.temperature_limit_c else None
 
 

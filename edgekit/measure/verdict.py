@@ -166,6 +166,16 @@ def _contention(samples: Samples, _: BoardLimits) -> Iterator[Reason]:
         )
 
 
+def _memory(samples: Samples, _: BoardLimits) -> Iterator[Reason]:
+    read = statistics.median_of([t.major_faults for t in samples.latency if t.major_faults is not None])
+    if read:
+        yield _unstable("paging", f"{read:.0f} pages were read from disk during the runs: memory is short")
+    if any(phase.swap_bytes for trial in samples.memory for phase in trial.memory):
+        yield _unstable("swapping", "part of the process was swapped out: its memory is more than what is shown")
+    if not all(trial.peak_resets for trial in samples.memory):
+        yield _note("peak-since-start", "this kernel does not reset the peak: loading the library may be part of it")
+
+
 # ---------------------------------------------------------------------------------------- do the figures agree?
 
 
@@ -187,6 +197,8 @@ def _agreement(samples: Samples, _: BoardLimits) -> Iterator[Reason]:
         which = ", ".join(str(i + 1) for i in odd)
         make = _unstable if len(odd) > 1 else _note
         yield make("outliers", f"process {which} lies far from the others")
+    if restless := [i for i, trial in enumerate(samples.latency, 1) if not trial.steady]:
+        yield _unstable("no-steady-state", f"{len(restless)} of {len(medians)} processes were still warming up")
     yield from _drifts(series, medians)
 
 
@@ -227,6 +239,7 @@ _CHECKS: tuple[Callable[[Samples, BoardLimits], Iterator[Reason]], ...] = (
     _heat,
     _clock,
     _contention,
+    _memory,
     _agreement,
     _notes,
 )

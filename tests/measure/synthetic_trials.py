@@ -69,6 +69,7 @@ def make_trial(
         "calibration_ns": (9_000_000, 9_010_000),
         "involuntary_switches": 3,
         "pressure_us": 0,
+        "major_faults": 0,
         "output_sha256": "0a" * 32,
         "before": CALM,
         "after": CALM,

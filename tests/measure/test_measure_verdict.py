@@ -13,7 +13,7 @@ from edgekit.measure.conditions import BoardLimits
 from edgekit.measure.plan import make_plan
 from edgekit.measure.samples import Repeated, Samples
 from edgekit.measure.verdict import Verdict, judge
-from edgekit.runner.protocol import Trial
+from edgekit.runner.protocol import During, Trial
 
 
 def codes(verdict: Verdict) -> list[str]:
@@ -57,6 +57,7 @@ INVALID = [
     ("not-finite", {"finite": False}),
     ("output-differs", {"output_sha256": "ff" * 32}),
     ("model-differs", {"model_sha256": "00" * 32}),
+    ("throttled", {"during": During(glances=2, throttle_bits=4, hottest_c=70, slowest_hz=None, fastest_hz=None)}),
     ("rebooted", {"after": replace(CALM, boot_id="another")}),
     ("clock-changed", {"after": replace(CALM, clock_hz=1_500_000_000)}),
     ("too-few-iterations", {"latency_ns": (2_000_000,) * 63}),
@@ -169,6 +170,34 @@ def test_a_slower_calibration_after_the_runs_is_unstable() -> None:
     samples = make_samples()
     slowed = tuple(replace(trial, calibration_ns=(9_000_000, 10_800_000)) for trial in samples.latency)
     assert codes(judge(replace(samples, latency=slowed))) == ["slowed-down"]
+
+
+def test_heat_between_the_ends_of_a_process_counts() -> None:
+    during = During(glances=2, throttle_bits=0, hottest_c=82.0, slowest_hz=None, fastest_hz=None)
+    assert codes(judge(with_trial(2, during=during), BoardLimits(temperature_limit_c=80.0))) == ["too-hot"]
+
+
+def test_a_process_that_never_got_steady_is_unstable() -> None:
+    assert codes(judge(with_trial(2, steady=False))) == ["no-steady-state"]
+
+
+def test_reading_the_model_from_disk_again_and_again_is_unstable() -> None:
+    samples = make_samples(major_faults=12)
+    assert codes(judge(samples)) == ["paging"]
+    assert judge(with_trial(2, major_faults=12)).status == "valid"
+
+
+def test_swapped_memory_is_unstable() -> None:
+    samples = make_samples()
+    phases = tuple(replace(phase, swap_bytes=4096) for phase in samples.memory[0].memory)
+    assert codes(judge(replace(samples, memory=(replace(samples.memory[0], memory=phases),)))) == ["swapping"]
+
+
+def test_a_peak_that_could_not_be_reset_is_noted() -> None:
+    samples = make_samples()
+    memory = (replace(samples.memory[0], peak_resets=False),)
+    verdict = judge(replace(samples, memory=memory))
+    assert (verdict.status, codes(verdict)) == ("valid", ["peak-since-start"])
 
 
 def test_a_governor_that_changes_is_unstable() -> None:
