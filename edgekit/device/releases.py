@@ -91,21 +91,30 @@ class Release:
     uploaded_bytes: int = 0
 
 
-def publish(workspace: Workspace, artifact: Artifact, *, on_bytes: OnBytes | None = None) -> Release:
+def publish(
+    workspace: Workspace, artifact: Artifact, *, name: str | None = None, on_bytes: OnBytes | None = None
+) -> Release:
     """Brings a model and its manifest to the board without touching what is active there.
+
+    Args:
+        workspace: of the board.
+        artifact: the model.
+        name: of the release; None: the artifact's.
+        on_bytes: gets how much was handed over.
 
     Raises:
         TransferError: see :meth:`Workspace.push_file`.
     """
     identity = _sha256(artifact)[:12]
-    folder = f"{FOLDER}/{_part(workspace, artifact.name)}/{identity}"
+    name = artifact.name if name is None else name
+    folder = f"{FOLDER}/{_part(workspace, name)}/{identity}"
     pushed: list[Pushed] = []
     if artifact.manifest is not None:
         pushed.append(workspace.push_file(manifest_path(artifact.path), f"{folder}/manifest.json"))
     pushed.append(workspace.push_file(artifact.path, f"{folder}/model.tflite", on_bytes=on_bytes))
-    active, previous = state(workspace, artifact.name)
+    active, previous = state(workspace, name)
     return Release(
-        name=artifact.name,
+        name=name,
         id=identity,
         path=workspace.path(folder),
         model_path=pushed[-1].path,

@@ -18,6 +18,11 @@ MODES: tuple[Mode, ...] = ("int8", "int8-float-io", "int16x8", "dynamic", "float
 CALIBRATED: frozenset[Mode] = frozenset({"int8", "int8-float-io", "int16x8"})
 
 
+def _between(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be between {low:g} and {high:g}, found {value:g}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneStep:
     """Magnitude pruning with a polynomial schedule and fine-tuning.
@@ -86,10 +91,9 @@ class Recipe:
 
     @property
     def mode(self) -> Mode:
-        """The numeric mode of the result."""
+        """The numeric mode of the result; float32 while nothing quantizes."""
         last = self.steps[-1]
-        assert isinstance(last, QuantizeStep)
-        return last.mode
+        return last.mode if isinstance(last, QuantizeStep) else "float32"
 
     @property
     def trains(self) -> bool:
@@ -186,11 +190,6 @@ def _check_order(steps: tuple[Step, ...], source: str) -> None:
             f"{source}: a recipe ends with exactly one 'quantize' step, and has it only there",
             hint='end the file with:  [[steps]]  step = "quantize"  mode = "int8"',
         )
-
-
-def _between(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be between {low:g} and {high:g}, found {value:g}")
 
 
 def replace_prune(recipe: Recipe, **changes: Any) -> Recipe:

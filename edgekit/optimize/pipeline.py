@@ -1,0 +1,291 @@
+"""The fold: model → steps of a recipe → artifact. Cached by content, scored after every step, audited at the end."""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgekit.core import artifact as artifacts
+from edgekit.core import decode, files
+from edgekit.core.artifact import Artifact, Audit, Manifest, Score, StepRecord, TensorSpec
+from edgekit.core.errors import BudgetError, ModelError, UsageError
+from edgekit.core.events import EventSink, ignore, task
+from edgekit.core.hashing import sha256_file, sha256_tree
+from edgekit.core.notice import Notice
+from edgekit.core.places import cache_dir
+from edgekit.model import safety
+from edgekit.model.format import detect_format
+from edgekit.optimize.audit import audit_tflite, require_full_integer
+from edgekit.optimize.cache import StepCache
+from edgekit.optimize.recipe import CALIBRATED, PruneStep, Recipe
+from edgekit.optimize.rows import DataChoice, Prepared
+from edgekit.optimize.scorer import Scorer
+from edgekit.optimize.stages import Made, Source, Stages
+from edgekit.optimize.versions import versions
+from edgekit.optimize.workers import Workers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One run of a recipe.
+
+    Attributes:
+        model: the file or folder to start from; it is never written.
+        recipe: what to do.
+        data: rows for the roles.
+        output: the .tflite to write, its manifest beside it.
+        metric: see :mod:`edgekit.optimize.score`.
+        max_drop: percentage points of the score that may be lost; None: any.
+        allow_float_fallback: accept float ops where full-integer was asked for.
+        trust: allow code inside the model file.
+        reuse: take finished steps from the cache.
+    """
+
+    model: Path
+    recipe: Recipe
+    data: DataChoice
+    output: Path
+    metric: str = "auto"
+    max_drop: float | None = None
+    allow_float_fallback: bool = False
+    trust: bool = False
+    reuse: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """A trainable model that a run ended with, before any quantization.
+
+    Attributes:
+        path: the file, of the kind that was given.
+        format: ``keras`` or ``h5``.
+        steps, score, inputs, outputs, notices: as in a manifest.
+    """
+
+    path: Path
+    format: str
+    sha256: str
+    size_bytes: int
+    gzip_bytes: int
+    steps: tuple[StepRecord, ...]
+    score: Score | None
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    notices: tuple[Notice, ...]
+
+
+def run(request: Request, on_event: EventSink = ignore) -> Artifact:
+    """Carries the recipe out and writes the artifact.
+
+    Raises:
+        UsageError: the output cannot be written; data are missing.
+        ModelError: the model cannot be used or converted; the result is not full-integer although it should be.
+        DataError: the rows cannot be used.
+        BudgetError: the score dropped by more than ``max_drop``; every intermediate file stays.
+    """
+    notices = _first_look(request)
+    with Workers(on_event) as workers:
+        return _Run(request, workers, on_event).artifact(notices)
+
+
+def run_training(request: Request, on_event: EventSink = ignore) -> Trained:
+    """Carries out a recipe without a quantize step and writes the trainable model.
+
+    Raises:
+        EdgekitError: as :func:`run`.
+    """
+    notices = _first_look(request)
+    with Workers(on_event) as workers:
+        return _Run(request, workers, on_event).trained(notices)
+
+
+def _first_look(request: Request) -> list[Notice]:
+    """What can be refused before any work."""
+    fmt = detect_format(request.model)
+    if request.output.resolve() == request.model.resolve():
+        raise UsageError(f"the output {request.output} is the source itself", hint="choose another place with -o")
+    files.check_writable(request.output)
+    return list(safety.refuse_code(request.model, fmt, trust=request.trust))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Folded:
+    """Where the fold ended."""
+
+    made: Made
+    prepared: Prepared
+    scorer: Scorer
+    steps: list[StepRecord]
+    notices: tuple[Notice, ...]
+
+
+class _Run:
+    def __init__(self, request: Request, workers: Workers, on_event: EventSink) -> None:
+        self.request = request
+        self.on_event = on_event
+        self.workers = workers
+        self.cache = StepCache(cache_dir() / "steps", reuse=request.reuse)
+        self.source = Source(
+            path=request.model,
+            format=detect_format(request.model),
+            sha256=sha256_tree(request.model),
+            trust=request.trust,
+        )
+        self.stages = Stages(self.source, self.cache, workers, on_event)
+
+    def artifact(self, notices: list[Notice]) -> Artifact:
+        return self._finished(self._fold(notices))
+
+    def trained(self, notices: list[Notice]) -> Trained:
+        end = self._fold(notices)
+        assert end.made.model is not None
+        score = end.scorer.score(end.made.tflite)
+        self._check_drop(score, end.steps)
+        output = self.request.output
+        with files.appearing(output) as temporary:
+            shutil.copyfile(end.made.model, temporary)
+        return Trained(
+            path=output,
+            format=output.suffix.lstrip("."),
+            sha256=sha256_file(output),
+            size_bytes=output.stat().st_size,
+            gzip_bytes=files.gzip_size(output),
+            steps=tuple(end.steps),
+            score=score,
+            inputs=end.made.inputs,
+            outputs=end.made.outputs,
+            notices=end.notices,
+        )
+
+    def _fold(self, notices: list[Notice]) -> _Folded:
+        request = self.request
+        baseline = self.stages.baseline()
+        prepared = self._prepared(baseline)
+        notices += prepared.notices
+        scorer = Scorer(baseline.tflite, prepared, request.metric, self.cache, self.on_event)
+        steps = [self._record(baseline, scorer)]
+        made = baseline
+        for step in request.recipe.steps:
+            if isinstance(step, PruneStep):
+                made = self.stages.prune(made, step, prepared)
+            elif step.mode != "float32":
+                made = self.stages.quantize(made, step, prepared, allow_float=request.allow_float_fallback)
+            else:
+                continue  # the conversion is done: every point of the fold has its float32 .tflite
+            steps.append(self._record(made, scorer))
+            notices += made.notices
+        return _Folded(made=made, prepared=prepared, scorer=scorer, steps=steps, notices=tuple(dict.fromkeys(notices)))
+
+    def _prepared(self, baseline: Made) -> Prepared:
+        recipe, choice = self.request.recipe, self.request.data
+        if choice.any is None and not recipe.calibrates:
+            return Prepared()
+        outputs = baseline.outputs
+        classes = outputs[0].shape[-1] if len(outputs) == 1 and len(outputs[0].shape) == 2 else None
+        answer = self.workers.light(
+            "edgekit.optimize.rows:prepare",
+            choice=choice,
+            inputs=baseline.inputs,
+            num_classes=classes if classes is not None and classes > 0 else None,
+            first_layers=self.stages.first_layers(),
+            trains=recipe.trains and choice.any is not None,
+            calibrates=recipe.calibrates,
+        )
+        return decode.from_json(Prepared, answer, source="prepared data")
+
+    def _record(self, made: Made, scorer: Scorer) -> StepRecord:
+        score = scorer.score(made.tflite)
+        return StepRecord(
+            name=made.name,
+            parameters=made.parameters,
+            path=str(made.model or made.tflite),
+            sha256=sha256_file(made.model or made.tflite),
+            size_bytes=made.tflite.stat().st_size,
+            gzip_bytes=files.gzip_size(made.tflite),
+            score=None if score is None else score.final,
+            drop=None if score is None else score.drop,
+            seconds=made.seconds,
+            cached=made.cached,
+            notes=made.notes,
+            details=made.details,
+        )
+
+    def _finished(self, end: _Folded) -> Artifact:
+        request, made, steps, scorer = self.request, end.made, end.steps, end.scorer
+        with task("audit", self.on_event):
+            audit = audit_tflite(made.tflite)
+        self._check_audit(audit, steps)
+        score = scorer.score(made.tflite)
+        self._check_drop(score, steps)
+        golden = scorer.golden(made.tflite)
+        spec = request.data.any
+        manifest = Manifest(
+            name=request.output.name.removesuffix(".tflite"),
+            sha256=sha256_file(made.tflite),
+            size_bytes=made.tflite.stat().st_size,
+            gzip_bytes=files.gzip_size(made.tflite),
+            kind=request.recipe.mode,
+            source=request.model.name,
+            source_sha256=self.source.sha256,
+            recipe=_recipe_values(request.recipe),
+            data=end.prepared.fingerprints,
+            preprocessing=decode.to_json(spec.preprocessing) if spec else {},
+            steps=tuple(steps),
+            score=score,
+            audit=audit,
+            inputs=made.inputs,
+            outputs=made.outputs,
+            golden=golden,
+            float_reference=sha256_file(scorer.reference),
+            warnings=end.notices,
+            versions=versions(),
+            created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        )
+        with files.appearing(request.output) as temporary:
+            shutil.copyfile(made.tflite, temporary)
+        artifacts.write_manifest(request.output, manifest)
+        return Artifact(path=request.output, manifest=manifest)
+
+    def _check_audit(self, audit: Audit, steps: list[StepRecord]) -> None:
+        if self.request.recipe.mode not in CALIBRATED:
+            return
+        try:
+            require_full_integer(audit, allow_float=self.request.allow_float_fallback, mode=self.request.recipe.mode)
+        except ModelError as error:
+            error.details.update({"steps": decode.to_json(steps), "audit": decode.to_json(audit)})
+            raise
+
+    def _check_drop(self, score: Score | None, steps: list[StepRecord]) -> None:
+        budget = self.request.max_drop
+        if budget is None:
+            return
+        if score is None or score.drop is None:
+            raise UsageError(
+                "--max-drop needs rows to score with, and there are none",
+                hint="name them with --data or --evaluation, or leave --max-drop out",
+            )
+        if score.drop > budget + 1e-9:
+            worst = max((s for s in steps if s.drop is not None), key=lambda s: s.drop or 0.0)
+            raise BudgetError(
+                f"{score.metric} dropped by {score.drop:.2f} points from {score.reference:.4f} to {score.final:.4f} "
+                f"({score.count} rows), more than --max-drop {budget:g}; the step {worst.name!r} lost most",
+                hint=_drop_hint(self.request.recipe),
+                details={"score": decode.to_json(score), "steps": decode.to_json(steps)},
+            )
+
+
+def _drop_hint(recipe: Recipe) -> str:
+    hints = ["check that the data are preprocessed as in training (--scale, --mean, --std)"]
+    if recipe.mode in ("int8", "int8-float-io"):
+        hints.append("try --recipe float16, or mode int16x8 in a recipe file")
+    if any(isinstance(step, PruneStep) for step in recipe.steps):
+        hints.append("prune less, or fine-tune for more epochs")
+    return "; ".join(hints) + "; the intermediate files are named in --json"
+
+
+def _recipe_values(recipe: Recipe) -> dict[str, Any]:
+    values: dict[str, Any] = decode.to_json(recipe)
+    return values

@@ -1,0 +1,91 @@
+"""The scores of one run: every model on the same rows, against the float model, each computed once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgekit.core.artifact import GoldenSample, Score
+from edgekit.core.decode import from_json, to_json
+from edgekit.core.events import EventSink, task
+from edgekit.core.hashing import sha256_file
+from edgekit.optimize.cache import StepCache
+from edgekit.optimize.golden import golden_samples
+from edgekit.optimize.rows import Prepared
+from edgekit.optimize.score import Evaluation, compared, score_tflite
+from edgekit.optimize.versions import versions
+
+_OUTPUTS = "outputs.npy"
+
+
+class Scorer:
+    """Scores .tflite files on the evaluation rows.
+
+    Args:
+        reference: the float model.
+        prepared: the rows; without evaluation rows nothing is scored.
+        metric: see :func:`edgekit.optimize.score.score_tflite`.
+        cache: scores are kept by the content of model and rows.
+        on_event: hears how far it is.
+    """
+
+    def __init__(self, reference: Path, prepared: Prepared, metric: str, cache: StepCache, on_event: EventSink) -> None:
+        self.reference = reference
+        self._prepared = prepared
+        self._metric = metric
+        self._cache = cache
+        self._on_event = on_event
+        self._evaluations: dict[Path, tuple[Evaluation, Path]] = {}
+
+    def score(self, model: Path) -> Score | None:
+        """The score of a model beside the float model's; None without evaluation rows."""
+        if self._prepared.evaluation is None:
+            return None
+        reference = self._evaluation(self.reference)
+        final = self._evaluation(model)
+        if model == self.reference and final.metric == "agreement":  # it agrees with itself
+            return Score(metric="agreement", reference=1.0, final=1.0, drop=0.0, count=final.count)
+        return compared(reference, final)
+
+    def golden(self, model: Path) -> tuple[GoldenSample, ...]:
+        """A few real rows with what this model computes for them; none without rows."""
+        rows = self._prepared.evaluation or self._prepared.representative
+        if rows is None:
+            return ()
+        with task("take golden samples", self._on_event):
+            return golden_samples(model, rows)
+
+    def _evaluation(self, model: Path) -> Evaluation:
+        if model not in self._evaluations:
+            self._evaluations[model] = self._looked_up(model)
+        return self._evaluations[model][0]
+
+    def _looked_up(self, model: Path) -> tuple[Evaluation, Path]:
+        rows = self._prepared.evaluation
+        assert rows is not None
+        first = model == self.reference
+        key = {
+            "model": sha256_file(model),
+            "reference": None if first else sha256_file(self.reference),
+            "data": self._prepared.fingerprints["evaluation"],
+            "metric": self._metric,
+            "versions": versions(),
+        }
+        found = self._cache.lookup("score", key)
+        if found is not None:
+            return from_json(Evaluation, found[1], source="score"), found[0] / _OUTPUTS
+        others = None if first else self._reference_outputs()
+        with self._cache.making("score", key) as making, task("score", self._on_event):
+            evaluation = score_tflite(
+                model,
+                rows,
+                metric=self._metric,
+                outputs=making.folder / _OUTPUTS if first else None,
+                reference_outputs=others,
+                on_event=self._on_event,
+            )
+            making.record = to_json(evaluation)
+        return evaluation, making.folder / _OUTPUTS
+
+    def _reference_outputs(self) -> Path:
+        self._evaluation(self.reference)
+        return self._evaluations[self.reference][1]

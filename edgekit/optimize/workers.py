@@ -1,0 +1,79 @@
+"""The two child processes of a run: one with TensorFlow for the model, a light one for data and LiteRT."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from edgekit.core.child import Child, ChildDied
+from edgekit.core.errors import ModelError
+from edgekit.core.events import EventSink
+from edgekit.core.places import cache_dir
+
+_TIME_LIMIT_S = 6 * 3600.0  # fine-tuning on a slow machine takes hours; a hang must end some day
+
+
+class Workers:
+    """Starts each process when it is first needed and ends both with the block.
+
+    Attributes:
+        log: what the processes print; kept when one of them dies.
+    """
+
+    def __init__(self, on_event: EventSink) -> None:
+        self._on_event = on_event
+        logs = cache_dir() / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        self.log = Path(tempfile.mkstemp(prefix="optimize-", suffix=".log", dir=logs)[1])
+        self._heavy: Child | None = None
+        self._light: Child | None = None
+        self._died = False
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for child in (self._heavy, self._light):
+            if child is not None:
+                child.close()
+        if not self._died:
+            self.log.unlink(missing_ok=True)
+
+    def warm_up(self) -> None:
+        """Starts the TensorFlow process now: its import takes seconds, which other work can fill."""
+        if self._heavy is None:
+            self._heavy = Child(log=self.log, purpose="work with TensorFlow", preload=("tensorflow",))
+            self._heavy.start()
+
+    def heavy(self, function: str, /, **arguments: Any) -> Any:
+        """Calls ``module:function`` in the process that has TensorFlow.
+
+        Raises:
+            EdgekitError: the function's own.
+            ChildDied: the process crashed; the next call gets a new one.
+        """
+        self.warm_up()
+        assert self._heavy is not None
+        return self._call(self._heavy, function, arguments)
+
+    def light(self, function: str, /, **arguments: Any) -> Any:
+        """Calls ``module:function`` in the process without TensorFlow.
+
+        Raises:
+            EdgekitError: the function's own.
+            ModelError: LiteRT crashed or hung on the model.
+        """
+        if self._light is None:
+            self._light = Child(log=self.log, purpose="work with LiteRT")
+        try:
+            return self._call(self._light, function, arguments)
+        except ChildDied as died:
+            raise ModelError(f"{died.message}, so this model or these data cannot be used", hint=died.hint) from died
+
+    def _call(self, child: Child, function: str, arguments: dict[str, Any]) -> Any:
+        try:
+            return child.call(function, time_limit_s=_TIME_LIMIT_S, on_event=self._on_event, **arguments)
+        except ChildDied:
+            self._died = True
+            raise

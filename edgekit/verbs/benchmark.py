@@ -1,0 +1,191 @@
+"""benchmark: latency and memory of models on boards, every figure with what it depends on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from edgekit.core.events import ignore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
+
+    from edgekit.core.artifact import Artifact
+    from edgekit.core.events import EventSink
+    from edgekit.device.provision import RuntimeName
+    from edgekit.measure.measurement import MeasuredModel, Measurement
+    from edgekit.measure.plan import Plan
+    from edgekit.verbs.boards import Board, Reach
+
+T = TypeVar("T")
+
+
+def benchmark(
+    models: str | PathLike[str] | Artifact | Sequence[str | PathLike[str] | Artifact],
+    *,
+    device: str | Sequence[str] = "local",
+    num_threads: int | Sequence[int] | None = None,
+    plan: str | Plan = "standard",
+    runtime: str = "auto",
+    reach: Reach | None = None,
+    on_event: EventSink = ignore,
+) -> tuple[Measurement, ...]:
+    """Measures each model with each thread count on each board; on one board their processes are interleaved.
+
+    Args:
+        models: .tflite files or artifacts.
+        device: names of boards; ``local`` is this machine.
+        num_threads: of the interpreter; default: what the board's profile says.
+        plan: ``standard`` (10 processes), ``quick`` (3, indicative), or a :class:`~edgekit.measure.plan.Plan`.
+        runtime: ``auto``, ``litert``, ``ai_edge_litert`` or ``tflite_runtime``.
+        reach: how to reach the board, where its name does not say it all.
+        on_event: hears of the progress.
+
+    Returns:
+        The measurements, raw samples included, in the order model, board, threads. Nothing is stored.
+
+    Raises:
+        ModelError: a file that is missing or cannot be run.
+        DeviceError: a board that cannot be used.
+    """
+    from edgekit.measure.plan import make_plan
+    from edgekit.verbs.boards import Reach, open_board
+
+    given: list[str | PathLike[str] | Artifact] = _listed(models)
+    artifacts = [open_model(model) for model in given]
+    chosen = make_plan(plan) if isinstance(plan, str) else plan
+    found: list[Measurement] = []
+    for name in [device] if isinstance(device, str) else device:
+        with open_board(name, reach or Reach(), check_runtime(runtime), on_event) as board:
+            threads = _listed(num_threads) if num_threads is not None else [board.device.profile.num_threads]
+            found += measure_on(board, artifacts, threads, chosen, on_event)
+    return tuple(found)
+
+
+def measure_on(
+    board: Board,
+    artifacts: Sequence[Artifact],
+    num_threads: Sequence[int],
+    plan: Plan,
+    on_event: EventSink,
+    *,
+    at: str | None = None,
+) -> list[Measurement]:
+    """Measures artifacts on an open board; ``at``: the only one lies there already.
+
+    Raises:
+        EdgekitError: of the first model that could not be measured, after the others were.
+    """
+    from functools import partial
+
+    from edgekit.device.run import new_job, push_samples, run_job
+    from edgekit.measure.collect import collect_many
+    from edgekit.measure.measurement import measurement_from
+
+    runs, models, notices = {}, {}, {}
+    for artifact in artifacts:
+        digest = _digest(artifact)
+        path = at or board.device.workspace.push_file(artifact.path, f"models/{digest[:12]}/model.tflite").path
+        samples = push_samples(board.device, artifact, runtime=board.runtime, model_path=path)
+        for threads in num_threads:
+            key = _Key(f"{artifact.name}, {threads} thread{'s' * (threads > 1)}:")
+            job = new_job(
+                board.runtime,
+                model_path=path,
+                model_sha256=digest,
+                samples=samples.paths,
+                num_threads=threads,
+                cpus=board.device.profile.cpus,
+            )
+            runs[key] = (partial(run_job, board.device, board.runtime), job)
+            models[key] = artifact
+            notices[key] = (*board.runtime.notices, *samples.notices)
+    limits = dict.fromkeys(runs, board.limits)
+    collected = collect_many(runs, plan=plan, limits=limits, on_event=on_event)
+    if collected.errors:
+        raise next(iter(collected.errors.values()))
+    return [
+        measurement_from(
+            collected.samples[key],
+            device=board.device.name,
+            model=_measured(models[key]),
+            limits=board.limits,
+            notices=notices[key],
+        )
+        for key in runs
+    ]
+
+
+def check_runtime(name: str) -> RuntimeName:
+    """The runtime's name, if there is one of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    from typing import get_args
+
+    from edgekit.core.errors import UsageError
+    from edgekit.core.suggest import unknown
+    from edgekit.device import provision
+
+    known = get_args(provision.RuntimeName)
+    if name not in known:
+        message, hint = unknown("runtime", name, known)
+        raise UsageError(message, hint=hint)
+    return cast("RuntimeName", name)
+
+
+def open_model(model: str | PathLike[str] | Artifact) -> Artifact:
+    """A .tflite with its manifest, if it has one.
+
+    Raises:
+        ModelError: no such file, not a .tflite, or a manifest of another file.
+    """
+    from pathlib import Path
+
+    from edgekit.core.artifact import Artifact, open_artifact
+    from edgekit.core.errors import ModelError
+    from edgekit.model.format import detect_format
+
+    if isinstance(model, Artifact):
+        return model
+    fmt = detect_format(Path(model))
+    if fmt.name != "tflite":
+        raise ModelError(
+            f"{model} is a {fmt.library} model; boards run .tflite files",
+            hint=f"edgekit optimize {model} --data DATA -o model.tflite",
+        )
+    return open_artifact(Path(model))
+
+
+class _Key:
+    """One line of the table to be; its text goes before the progress of its processes."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text
+
+
+def _digest(artifact: Artifact) -> str:
+    from edgekit.core.hashing import sha256_file
+
+    return artifact.manifest.sha256 if artifact.manifest else sha256_file(artifact.path)
+
+
+def _measured(artifact: Artifact) -> MeasuredModel:
+    from edgekit.measure.measurement import MeasuredModel
+
+    manifest = artifact.manifest
+    return MeasuredModel(
+        name=artifact.name,
+        sha256=_digest(artifact),
+        kind=manifest.kind if manifest else None,
+        size_bytes=artifact.path.stat().st_size,
+        source_sha256=manifest.source_sha256 if manifest else None,
+    )
+
+
+def _listed(value: T | Sequence[T]) -> list[T]:
+    return list(value) if isinstance(value, (list, tuple)) else [cast("T", value)]

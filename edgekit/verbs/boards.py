@@ -1,0 +1,88 @@
+"""Opening boards for the verbs: resolved, connected, known to be what their profile says, ready to run models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekit.core.events import EventSink, task
+from edgekit.device.connect import Device, connect
+from edgekit.device.facts import Facts, mismatch
+from edgekit.device.provision import BoardRuntime, RuntimeName, prepare_runtime
+from edgekit.device.target import Target, resolve
+from edgekit.measure.conditions import BoardLimits
+
+Ask = Callable[[str], str] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How to reach a board, where a user says more than its name.
+
+    Attributes:
+        host: ``user@addr:port`` instead of the address that belongs to the name.
+        port, user, identity_file: instead of what inventory and ssh configuration say.
+        ssh_config: as ssh's ``-F``.
+        ask: puts a question to the person at the terminal; None: nobody is there.
+    """
+
+    host: str | None = None
+    port: int | None = None
+    user: str | None = None
+    identity_file: Path | None = None
+    ssh_config: Path | None = None
+    ask: Ask = None
+
+    def target(self, name: str) -> Target:
+        """The board that ``name`` means.
+
+        Raises:
+            UsageError: unknown name, malformed address.
+        """
+        return resolve(
+            name,
+            host=self.host,
+            port=self.port,
+            user=self.user,
+            identity_file=self.identity_file,
+            ssh_config=self.ssh_config,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """An open board that can run models."""
+
+    device: Device
+    facts: Facts
+    runtime: BoardRuntime
+
+    @property
+    def limits(self) -> BoardLimits:
+        """What the verdict must know about it."""
+        return BoardLimits(temperature_limit_c=self.device.profile.throttle_c, emulated=False)
+
+
+@contextmanager
+def open_board(name: str, reach: Reach, runtime: RuntimeName, on_event: EventSink) -> Iterator[Board]:
+    """Connects, compares the board with its profile, and brings a runtime onto it.
+
+    Raises:
+        UsageError: unknown name.
+        DeviceError: not reachable, not trusted, of another architecture than its profile, without a runtime.
+    """
+    target = reach.target(name)
+    with task(f"connect to {name}", on_event):
+        device = connect(target, ask=reach.ask)
+    with device:
+        facts = device.facts()
+        wrong = mismatch(name, device.profile, facts)
+        if wrong is not None:
+            raise wrong
+        yield Board(
+            device=device,
+            facts=facts,
+            runtime=prepare_runtime(device, facts, runtime=runtime, on_event=on_event),
+        )
