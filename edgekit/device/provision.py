@@ -3,44 +3,28 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from edgekit.core import decode
 from edgekit.core.errors import DeviceError, RuntimeMissingError
 from edgekit.core.events import EventSink, ignore, task
 from edgekit.core.hashing import sha256_file
 from edgekit.core.notice import Notice
+from edgekit.device.connect import Device
 from edgekit.device.facts import Facts
-from edgekit.device.transport.protocol import Transport
-from edgekit.device.workspace import Pushed, Workspace
+from edgekit.device.workspace import Pushed
 from edgekit.runner import payload
 from edgekit.runner.answer import read_answer
 from edgekit.runner.protocol import Probe
-from edgekit.runner.runtimes import Library, choose_library, refuse_impossible
+from edgekit.runner.runtimes import Library, choose_library
 
 RuntimeName = Literal["auto", "litert", "ai_edge_litert", "tflite_runtime"]
 
 OLDEST_PYTHON = (3, 7)
 _MODULES: tuple[Literal["ai_edge_litert", "tflite_runtime"], ...] = ("ai_edge_litert", "tflite_runtime")
 _PROBE_TIME_LIMIT_S = 60.0
-
-
-class Board(Protocol):
-    """What provisioning and running need of a device."""
-
-    @property
-    def name(self) -> str:
-        """As the user calls it."""
-
-    @property
-    def transport(self) -> Transport:
-        """An open way to it."""
-
-    @property
-    def workspace(self) -> Workspace:
-        """Our folder there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +59,7 @@ class BoardRuntime:
 
 
 def prepare_runtime(
-    device: Board, facts: Facts, *, runtime: RuntimeName = "auto", on_event: EventSink = ignore
+    device: Device, facts: Facts, *, runtime: RuntimeName = "auto", on_event: EventSink = ignore
 ) -> BoardRuntime:
     """Makes a board ready to run models, and sees that it really is.
 
@@ -104,7 +88,7 @@ def prepare_runtime(
             return _instead(device, python, pushed, error)
 
 
-def _python(device: Board, facts: Facts) -> str:
+def _python(device: Device, facts: Facts) -> str:
     hint = f"on {device.name}: `sudo apt-get install python3` (nothing else is needed there)"
     if facts.python is None:
         raise RuntimeMissingError(f"{device.name}: there is no Python 3 on the board", hint=hint)
@@ -114,12 +98,12 @@ def _python(device: Board, facts: Facts) -> str:
     return facts.python.path
 
 
-def _push(device: Board, local: Path, name: str) -> Pushed:
+def _push(device: Device, local: Path, name: str) -> Pushed:
     """Puts a file of ours where its content says, so that nothing is ever overwritten or sent twice."""
     return device.workspace.push_file(local, f"runtime/{sha256_file(local)[:12]}/{name}")
 
 
-def _library(device: Board, facts: Facts, python: str, pushed: Pushed, on_event: EventSink) -> BoardRuntime:
+def _library(device: Device, facts: Facts, python: str, pushed: Pushed, on_event: EventSink) -> BoardRuntime:
     """The newest library that the board's glibc promises to load and that the board then does load."""
     failures: dict[str, RuntimeMissingError] = {}
     while True:
@@ -164,7 +148,7 @@ def _explained(error: RuntimeMissingError, library: Library, facts: Facts) -> Ru
     return RuntimeMissingError(text, hint=hint, details=error.details)
 
 
-def _instead(device: Board, python: str, pushed: Pushed, error: RuntimeMissingError) -> BoardRuntime:
+def _instead(device: Device, python: str, pushed: Pushed, error: RuntimeMissingError) -> BoardRuntime:
     """A module that the board happens to have, where no library can run; else ``error``."""
     for name in _MODULES:
         try:
@@ -173,46 +157,39 @@ def _instead(device: Board, python: str, pushed: Pushed, error: RuntimeMissingEr
             continue
         notice = Notice(
             code="module-runtime",
-            message=f"{device.name} runs the module {name} {found.version} instead of LiteRT's library: {error.message}",
+            message=f"{device.name} runs its own {name} {found.version}, not LiteRT's library: {error.message}",
             hint="int8 can be many times slower there: compare only with results of the same runtime",
         )
-        return BoardRuntime(
-            python=python,
-            payload_path=pushed.path,
-            library_path=None,
-            module=name,
-            name=name,
-            version=found.version,
-            uploaded_bytes=pushed.uploaded_bytes,
-            notices=(notice,),
-        )
+        return replace(found, notices=(notice,))
     raise _of(device, error)
 
 
-def _module(device: Board, python: str, pushed: Pushed, name: str) -> BoardRuntime:
-    def runtime(version: str) -> BoardRuntime:
-        return BoardRuntime(
-            python=python,
-            payload_path=pushed.path,
-            library_path=None,
-            module=name,
-            name=name,
-            version=version,
-            uploaded_bytes=pushed.uploaded_bytes,
-        )
-
-    return runtime(probe(device, runtime("")).version)
+def _module(device: Device, python: str, pushed: Pushed, name: str) -> BoardRuntime:
+    runtime = BoardRuntime(
+        python=python,
+        payload_path=pushed.path,
+        library_path=None,
+        module=name,
+        name=name,
+        version="",
+        uploaded_bytes=pushed.uploaded_bytes,
+    )
+    return replace(runtime, version=probe(device, runtime).version)
 
 
-def probe(device: Board, runtime: BoardRuntime) -> Probe:
+def probe(device: Device, runtime: BoardRuntime) -> Probe:
     """Starts the payload on the board and lets it load the runtime, without a model.
 
     Raises:
         RuntimeMissingError: it does not load; the message is the loader's own.
         DeviceError: the process crashed or did not answer.
     """
-    request = {"mode": "probe", "library": runtime.library_path, "module": runtime.module}
-    request["time_limit_s"] = _PROBE_TIME_LIMIT_S  # type: ignore[assignment]
+    request = {
+        "mode": "probe",
+        "library": runtime.library_path,
+        "module": runtime.module,
+        "time_limit_s": _PROBE_TIME_LIMIT_S,
+    }
     done = device.transport.run(
         list(runtime.argv), stdin=json.dumps(request).encode() + b"\n", timeout_s=_PROBE_TIME_LIMIT_S + 5
     )
@@ -225,16 +202,7 @@ def probe(device: Board, runtime: BoardRuntime) -> Probe:
     return decode.from_json(Probe, answer, source=f"{device.name}: the runner's answer", error=DeviceError)
 
 
-def _of(device: Board, error: RuntimeMissingError) -> RuntimeMissingError:
+def _of(device: Device, error: RuntimeMissingError) -> RuntimeMissingError:
     if error.message.startswith(f"{device.name}: "):
         return error
     return RuntimeMissingError(f"{device.name}: {error.message}", hint=error.hint, details=error.details)
-
-
-def can_run_library(facts: Facts) -> bool:
-    """Whether any LiteRT library exists for a board's ABI and libc (not whether its glibc is new enough)."""
-    try:
-        refuse_impossible(facts.abi, facts.libc)
-    except RuntimeMissingError:
-        return False
-    return True

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from edgekit.core import decode
 from edgekit.core.artifact import Artifact, GoldenSample, TensorSpec
-from edgekit.core.errors import DeviceError, EdgekitError
+from edgekit.core.errors import DeviceError
 from edgekit.core.hashing import sha256_file
 from edgekit.core.notice import Notice
-from edgekit.device.provision import Board, BoardRuntime
+from edgekit.device.connect import Device
+from edgekit.device.provision import BoardRuntime
 from edgekit.runner.answer import read_answer, read_trial
 from edgekit.runner.compare import SmokeResult, compare_outputs
 from edgekit.runner.protocol import Description, Job, Trial
@@ -69,7 +70,7 @@ def new_job(
     )
 
 
-def run_job(device: Board, runtime: BoardRuntime, job: Job, timeout_s: float) -> Trial:
+def run_job(device: Device, runtime: BoardRuntime, job: Job, timeout_s: float) -> Trial:
     """Runs one job in a fresh process on the board.
 
     Args:
@@ -95,9 +96,7 @@ def run_job(device: Board, runtime: BoardRuntime, job: Job, timeout_s: float) ->
     return read_trial(answer, board=device.name, mode=job.mode, model_sha256=job.model_sha256)
 
 
-def describe_model(
-    device: Board, runtime: BoardRuntime, *, model_path: str, timeout_s: float = 120.0
-) -> Description:
+def describe_model(device: Device, runtime: BoardRuntime, *, model_path: str, timeout_s: float = 120.0) -> Description:
     """What the board's runtime says about the inputs and outputs of a model there.
 
     Raises:
@@ -116,7 +115,7 @@ def describe_model(
 
 
 def push_samples(
-    device: Board, artifact: Artifact, *, runtime: BoardRuntime, model_path: str, seed: int = _SEED
+    device: Device, artifact: Artifact, *, runtime: BoardRuntime, model_path: str, seed: int = _SEED
 ) -> PushedSamples:
     """Brings input samples onto the board: the artifact's golden inputs, which are real.
 
@@ -145,11 +144,12 @@ def push_samples(
 
 
 def smoke_test(
-    device: Board,
+    device: Device,
     runtime: BoardRuntime,
     model_path: str,
     artifact: Artifact,
     *,
+    samples: PushedSamples | None = None,
     num_threads: int = 1,
     timeout_s: float = 300.0,
 ) -> SmokeResult:
@@ -157,12 +157,20 @@ def smoke_test(
 
     A bare ``.tflite`` has no golden outputs: it is run with random inputs, and only NaN and crashes can be seen.
 
+    Args:
+        device, runtime: the board and what runs there.
+        model_path: of the .tflite on the board.
+        artifact: the same model here.
+        samples: from :func:`push_samples`, where that was done already.
+        num_threads: of the interpreter.
+        timeout_s: for all samples together.
+
     Raises:
         EdgekitError: see :func:`run_job`; a wrong output is no error but a result that is not ``ok``.
     """
     manifest = artifact.manifest
     sha256 = manifest.sha256 if manifest else sha256_file(artifact.path)
-    pushed = push_samples(device, artifact, runtime=runtime, model_path=model_path)
+    pushed = samples or push_samples(device, artifact, runtime=runtime, model_path=model_path)
     job = new_job(
         runtime,
         mode="smoke",
@@ -196,7 +204,7 @@ def smoke_test(
     )
 
 
-def _ask(device: Board, runtime: BoardRuntime, request: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+def _ask(device: Device, runtime: BoardRuntime, request: dict[str, Any], timeout_s: float) -> dict[str, Any]:
     done = device.transport.run(
         list(runtime.argv),
         stdin=json.dumps(request).encode() + b"\n",
@@ -206,7 +214,7 @@ def _ask(device: Board, runtime: BoardRuntime, request: dict[str, Any], timeout_
     return read_answer(done.stdout, done.stderr, done.exit_status, board=device.name)
 
 
-def _push_raw(device: Board, samples: list[list[bytes]]) -> tuple[tuple[tuple[str, ...], ...], int]:
+def _push_raw(device: Device, samples: list[list[bytes]]) -> tuple[tuple[tuple[str, ...], ...], int]:
     import hashlib
 
     uploaded, at = 0, {}
@@ -227,7 +235,7 @@ def _random_samples(inputs: tuple[TensorSpec, ...], seed: int) -> list[list[byte
 
 
 def _random(generator: numpy.random.Generator, tensor: TensorSpec) -> numpy.ndarray[Any, Any]:
-    """Values within the range of the dtype: [0, 1) for floats, small numbers for wide integers, which may be indices."""
+    """Values that the dtype can hold: [0, 1) for floats; small numbers for wide integers, which may be indices."""
     import numpy
 
     dtype = numpy.dtype(tensor.dtype)
@@ -245,13 +253,12 @@ def _specs(outputs: tuple[TensorSpec, ...], sample: GoldenSample) -> tuple[Tenso
     """The manifest's outputs; dtypes from the golden data itself."""
     if len(outputs) != len(sample.outputs):
         outputs = tuple(
-            TensorSpec(name=str(index), dtype=data.dtype, shape=data.shape)
-            for index, data in enumerate(sample.outputs)
+            TensorSpec(name=str(index), dtype=data.dtype, shape=data.shape) for index, data in enumerate(sample.outputs)
         )
     return tuple(dataclasses.replace(spec, dtype=data.dtype) for spec, data in zip(outputs, sample.outputs))
 
 
-def _decoded(text: str, device: Board) -> bytes:
+def _decoded(text: str, device: Device) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:

@@ -1026,6 +1026,19 @@ def probe(request: Record) -> Record:
     return {"name": engine.name, "version": engine.version, "python": sys.version.split()[0]}
 
 
+def describe(request: Record) -> Record:
+    """Inputs and outputs of a model as this runtime sees them: the fields of ``protocol.Description``."""
+    engine = engine_of(request)
+    engine.open()
+    engine.load(request["model"])
+    engine.build(1)
+    fields = ("name", "dtype", "shape")
+    return {
+        side: [{key: tensor[key] for key in fields} for tensor in tensors]
+        for side, tensors in (("inputs", engine.inputs), ("outputs", engine.outputs))
+    }
+
+
 def main() -> NoReturn:
     """Reads the request, answers it, ends without running C++ destructors."""
     answer = take_standard_output()
@@ -1037,7 +1050,7 @@ def main() -> NoReturn:
         except (ValueError, AttributeError) as error:
             raise Failure("request", "the request is not JSON: %s" % error) from error
         end_with_the_host(answer)
-        send(answer, probe(request) if request.get("mode") == "probe" else trial(request))
+        send(answer, {"probe": probe, "describe": describe}.get(request.get("mode"), trial)(request))
     except Failure as failure:
         status = FAILED
         send(answer, {"error": {"code": failure.code, "message": failure.message}})

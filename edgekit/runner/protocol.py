@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from edgekit.core.artifact import TensorSpec
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
@@ -58,6 +60,14 @@ class Probe:
     name: str
     version: str
     python: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """The payload's answer to ``{"mode": "describe", …}``: inputs and outputs in the model's order, batch 1."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

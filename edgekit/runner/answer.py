@@ -1,0 +1,161 @@
+"""From what the payload printed and how it ended to its answer, or to an error that says what went wrong there."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from edgekit.core import decode
+from edgekit.core.errors import (
+    DeadlineError,
+    DeviceError,
+    EdgekitError,
+    ModelError,
+    RuntimeMissingError,
+    TransferError,
+    UsageError,
+)
+from edgekit.runner.payload import ABANDONED, BEGIN, END
+from edgekit.runner.protocol import Trial
+
+_TAIL_BYTES = 4000
+
+#: what the payload's codes mean here: class of the error and the way out
+_FAILURES: dict[str, tuple[type[EdgekitError], str | None]] = {
+    "model-missing": (DeviceError, "push the model again: `edgekit deploy`"),
+    "model-sha256": (TransferError, "the file on the board was changed or damaged: push it again"),
+    "model-unreadable": (ModelError, "check the file with `edgekit inspect MODEL.tflite`"),
+    "model-unsupported": (ModelError, "see `edgekit audit MODEL.tflite --device NAME` for ops and versions"),
+    "library-missing": (RuntimeMissingError, "the workspace was emptied meanwhile: run the command again"),
+    "library-load": (RuntimeMissingError, None),
+    "library-abi": (RuntimeMissingError, "use another LiteRT release"),
+    "module-missing": (RuntimeMissingError, "install it on the board: `python3 -m pip install MODULE 'numpy<2'`"),
+    "module-broken": (RuntimeMissingError, "tflite_runtime needs numpy 1 on the board: `pip install 'numpy<2'`"),
+    "samples": (DeviceError, "the samples do not fit the model: make the artifact again, or check its manifest"),
+    "cpus": (UsageError, "choose cores that are online on the board"),
+    "runtime": (DeviceError, "see `edgekit audit MODEL.tflite`; the runtime's own words are in the details"),
+    "out-of-memory": (DeviceError, "close other programs on the board, or use a smaller model"),
+}
+
+
+def read_answer(stdout: bytes, stderr: bytes, exit_status: int, *, board: str) -> dict[str, Any]:
+    """The payload's answer.
+
+    Args:
+        stdout, stderr: everything that the process printed.
+        exit_status: as a POSIX shell gives it: 128 + N for signal N.
+        board: the board's name, for messages.
+
+    Raises:
+        DeviceError: crash, kill, no answer, half an answer, nonsense; with the end of ``stderr`` in the details.
+        DeadlineError: the process ended itself at its time limit.
+        EdgekitError: what the payload itself reported, as the class that it stands for.
+    """
+    tail = stderr[-_TAIL_BYTES:].decode("utf-8", "replace")
+    text = stdout.decode("utf-8", "replace")
+    _, begin, rest = text.partition(f"\n{BEGIN}\n")
+    body, end, _ = rest.partition(f"\n{END}\n")
+    if not begin:
+        _explain_silence(exit_status, tail, board)
+    if not end:
+        raise _error(board, "the runner's answer was cut off", None, exit_status, tail)
+    try:
+        answer = json.loads(body, parse_constant=_refuse_constant)
+    except ValueError as error:
+        raise _error(board, f"the runner's answer is not JSON: {error}", None, exit_status, tail) from error
+    if not isinstance(answer, dict):
+        raise _error(board, "the runner's answer is not a JSON object", None, exit_status, tail)
+    failure = answer.get("error")
+    if isinstance(failure, dict):
+        code, message = str(failure.get("code")), str(failure.get("message"))
+        kind, hint = _FAILURES.get(code, (DeviceError, None))
+        details: dict[str, object] = {"code": code, "stderr": tail}
+        raise kind(f"{board}: {_printable(message)}", hint=hint, details=details)
+    if exit_status != 0:
+        _explain_silence(exit_status, tail, board)
+    return answer
+
+
+def read_trial(answer: Mapping[str, Any], *, board: str, mode: str, model_sha256: str) -> Trial:
+    """A trial from the payload's answer.
+
+    Raises:
+        DeviceError: fields are missing or of the wrong type, negative, for another model, or nothing was measured.
+    """
+    trial = decode.from_json(Trial, answer, source=f"{board}: the runner's answer", error=DeviceError)
+    times = (trial.library_ns, trial.load_ns, trial.init_ns, trial.first_ns, trial.cpu_ns, trial.wall_ns)
+    wrong = None
+    if trial.mode != mode:
+        wrong = f"it ran in mode {trial.mode}, not {mode}"
+    elif trial.model_sha256 != model_sha256:
+        wrong = "it ran another model"
+    elif any(value is not None and value < 0 for value in times) or any(value < 0 for value in trial.warmup_ns):
+        wrong = "a negative time"
+    elif any(value <= 0 for value in trial.latency_ns) or trial.batch < 1:
+        wrong = "an inference that took no time"
+    elif mode == "latency" and not trial.latency_ns:
+        wrong = "not a single inference was measured"
+    elif mode == "smoke" and any(len(outputs) != len(trial.outputs_info) for outputs in trial.outputs):
+        wrong = "outputs are missing"
+    if wrong:
+        raise DeviceError(f"{board}: the runner's answer is implausible: {wrong}")
+    return trial
+
+
+def _explain_silence(exit_status: int, tail: str, board: str) -> NoReturn:
+    """Raises the error for a process that ended without an answer."""
+    if "No module named" in tail:
+        missing = tail.strip().splitlines()[-1]
+        raise RuntimeMissingError(
+            f"{board}: the board's Python is not whole: {_printable(missing)}",
+            hint="`sudo apt-get install python3` on the board (python3-minimal is not enough)",
+            details={"stderr": tail},
+        )
+    if exit_status in (126, 127):
+        raise RuntimeMissingError(
+            f"{board}: Python does not start on the board: {_last_line(tail)}",
+            hint="`sudo apt-get install python3` on the board",
+            details={"stderr": tail},
+        )
+    if exit_status == ABANDONED:
+        raise _error(board, "the connection went away while the model ran", "try again", exit_status, tail)
+    try:
+        name = signal.Signals(exit_status - 128).name
+    except ValueError:
+        last = _last_line(tail)
+        message = f"the runner ended with status {exit_status} and without an answer{': ' + last if last else ''}"
+        raise _error(board, message, None, exit_status, tail) from None
+    if name == "SIGALRM":
+        raise DeadlineError(f"{board}: the model did not finish in time", details={"stderr": tail})
+    reasons = {
+        "SIGKILL": ("it was killed (SIGKILL): most likely the board ran out of memory", "use a smaller model or board"),
+        "SIGILL": (
+            "illegal instruction (SIGILL): the library was built for a newer processor",
+            "use a module that is built for this processor: `python3 -m pip install tflite-runtime` on the board",
+        ),
+        "SIGSEGV": ("the runtime crashed (SIGSEGV)", "check the model with `edgekit inspect MODEL.tflite`"),
+        "SIGBUS": ("the runtime crashed (SIGBUS): the model file may have been changed while it ran", "try again"),
+        "SIGABRT": ("the runtime gave up (SIGABRT)", "its own words are in the details (--json)"),
+    }
+    message, hint = reasons.get(name, (f"the runner was ended by {name}", "try again"))
+    raise _error(board, message, hint, exit_status, tail)
+
+
+def _error(board: str, message: str, hint: str | None, exit_status: int, tail: str) -> DeviceError:
+    return DeviceError(f"{board}: {message}", hint=hint, details={"exit_status": exit_status, "stderr": tail})
+
+
+def _last_line(tail: str) -> str:
+    lines = [line for line in tail.splitlines() if line.strip()]
+    return _printable(lines[-1]) if lines else ""
+
+
+def _printable(text: str) -> str:
+    """Text from a board without control characters, so that it cannot steer a terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)[:500]
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")

@@ -1,0 +1,304 @@
+"""Provisioning, jobs and smoke tests on the device that is this machine: the real payload, the real library."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy
+import pytest
+import tiny_tflite
+
+from edgekit.core import artifact as artifacts
+from edgekit.core.artifact import Artifact, Audit, GoldenSample, Manifest, TensorData, TensorSpec
+from edgekit.core.errors import DeadlineError, DeviceError, ModelError, RuntimeMissingError, TransferError
+from edgekit.core.hashing import sha256_file
+from edgekit.device.connect import Device, connect
+from edgekit.device.provision import BoardRuntime, prepare_runtime, probe
+from edgekit.device.run import new_job, push_samples, run_job, smoke_test
+from edgekit.device.target import resolve
+
+
+@pytest.fixture
+def device():
+    with connect(resolve("local")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def runtime(device: Device) -> BoardRuntime:
+    return prepare_runtime(device, device.facts())
+
+
+def golden(model: Path, samples: list[list[numpy.ndarray]]) -> tuple[GoldenSample, ...]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(model))
+    interpreter.allocate_tensors()
+    made = []
+    for sample in samples:
+        for detail, array in zip(interpreter.get_input_details(), sample):
+            interpreter.set_tensor(detail["index"], array)
+        interpreter.invoke()
+        outputs = [interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()]
+        made.append(GoldenSample(inputs=tuple(map(TensorData.of, sample)), outputs=tuple(map(TensorData.of, outputs))))
+    return tuple(made)
+
+
+def an_artifact(folder: Path, content: bytes, samples: list[list[numpy.ndarray]], outputs, kind="int8") -> Artifact:
+    model = tiny_tflite.write(folder, content)
+    manifest = Manifest(
+        name="model",
+        sha256=sha256_file(model),
+        size_bytes=model.stat().st_size,
+        gzip_bytes=1,
+        kind=kind,
+        source="model.keras",
+        source_sha256="0" * 64,
+        recipe={},
+        data={},
+        preprocessing={},
+        steps=(),
+        score=None,
+        audit=Audit(full_integer=True, float_ops=(), flex_ops=(), min_runtime=None),
+        inputs=(),
+        outputs=outputs,
+        golden=golden(model, samples),
+        float_reference=None,
+        warnings=(),
+        versions={},
+        created="2026-01-01T00:00:00+00:00",
+    )
+    artifacts.write_manifest(model, manifest)
+    return artifacts.open_artifact(model)
+
+
+@pytest.fixture
+def int8(tmp_path: Path) -> Artifact:
+    samples = [[numpy.random.default_rng(n).integers(-128, 128, (1, 16)).astype("int8")] for n in range(3)]
+    outputs = (TensorSpec(name="y", dtype="int8", shape=(1, 10), scale=0.1, zero_point=-4),)
+    return an_artifact(tmp_path, tiny_tflite.dense_int8(), samples, outputs)
+
+
+def push(device: Device, model: Path) -> str:
+    return device.workspace.push_file(model, f"models/{model.name}").path
+
+
+def quick(job):
+    return dataclasses.replace(job, warmup_s=0.01, min_s=0.02, min_runs=5)
+
+
+# ----------------------------------------------------------------------------------------------------- provisioning
+
+
+def test_the_second_provisioning_uploads_nothing(device, runtime):
+    assert runtime.uploaded_bytes > 5_000_000
+    again = prepare_runtime(device, device.facts())
+    assert again.uploaded_bytes == 0
+    assert (again.library_path, again.name) == (runtime.library_path, "LiteRT C API")
+    assert runtime.version.startswith("2.")
+    assert runtime.library_path.startswith(device.root + "/runtime/")
+
+
+def test_a_board_without_python_is_told_how_to_get_it(device):
+    facts = dataclasses.replace(device.facts(), python=None)
+    with pytest.raises(RuntimeMissingError) as caught:
+        prepare_runtime(device, facts)
+    assert "local" in caught.value.message
+    assert "apt-get install python3`" in caught.value.hint
+
+
+def test_a_python_that_is_too_old_is_told(device):
+    facts = device.facts()
+    facts = dataclasses.replace(facts, python=dataclasses.replace(facts.python, version=(3, 6, 15)))
+    with pytest.raises(RuntimeMissingError, match=r"3\.6\.15 is too old"):
+        prepare_runtime(device, facts)
+
+
+def test_a_glibc_that_is_too_old_is_told(device, monkeypatch):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    facts = dataclasses.replace(device.facts(), libc_version="2.5")
+    with pytest.raises(RuntimeMissingError, match=r"glibc 2\.5") as caught:
+        prepare_runtime(device, facts, runtime="litert")
+    assert caught.value.message.startswith("local: ")
+
+
+def test_a_board_that_no_library_exists_for_uses_the_module_it_has_and_says_so(device):
+    facts = dataclasses.replace(
+        device.facts(), abi="armv7l", python=dataclasses.replace(device.facts().python, path=sys.executable)
+    )
+    runtime = prepare_runtime(device, facts)
+    assert (runtime.module, runtime.library_path) == ("ai_edge_litert", None)
+    assert [notice.code for notice in runtime.notices] == ["module-runtime"]
+    with pytest.raises(RuntimeMissingError, match="armv7l"):
+        prepare_runtime(device, facts, runtime="litert")
+
+
+def test_a_board_with_neither_library_nor_module_is_told_what_can_be_done(device, tmp_path):
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
+    python = str(tmp_path / "bare" / "bin" / "python")
+    facts = device.facts()
+    facts = dataclasses.replace(facts, abi="armv7l", python=dataclasses.replace(facts.python, path=python))
+    with pytest.raises(RuntimeMissingError) as caught:
+        prepare_runtime(device, facts)
+    assert "armv7l" in caught.value.message
+    assert "tflite-runtime" in caught.value.hint
+
+
+def test_a_module_can_be_asked_for_by_name(device):
+    facts = device.facts()
+    facts = dataclasses.replace(facts, python=dataclasses.replace(facts.python, path=sys.executable))
+    assert prepare_runtime(device, facts, runtime="ai_edge_litert").version.startswith("2.")
+    with pytest.raises(RuntimeMissingError, match="tflite_runtime") as caught:
+        prepare_runtime(device, facts, runtime="tflite_runtime")
+    assert "pip install" in caught.value.hint
+
+
+def test_a_library_that_does_not_load_is_told_before_any_model_is_run(device, runtime):
+    os.chmod(runtime.library_path, 0o600)
+    Path(runtime.library_path).write_bytes(b"\x7fELF nonsense")
+    with pytest.raises(RuntimeMissingError):
+        probe(device, runtime)
+
+
+def test_a_python_without_ctypes_is_told(device, tmp_path):
+    # a board with python3-minimal
+    fake = tmp_path / "python3"
+    fake.write_text(
+        f"#!/bin/sh\nexec {sys.executable} -c 'import sys; sys.modules[\"ctypes\"] = None; import ctypes'\n"
+    )
+    fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
+    fake.write_text("#!/bin/sh\necho \"ModuleNotFoundError: No module named 'ctypes'\" >&2; exit 1\n")
+    facts = device.facts()
+    facts = dataclasses.replace(facts, python=dataclasses.replace(facts.python, path=str(fake)))
+    with pytest.raises(RuntimeMissingError) as caught:
+        prepare_runtime(device, facts)
+    assert "python3-minimal" in caught.value.hint
+
+
+# ------------------------------------------------------------------------------------------------------------- jobs
+
+
+def test_a_job_runs_and_names_runtime_and_version(device, runtime, int8):
+    path = push(device, int8.path)
+    samples = push_samples(device, int8, runtime=runtime, model_path=path)
+    assert samples.notices == ()
+    job = new_job(runtime, model_path=path, model_sha256=sha256_file(int8.path), samples=samples.paths)
+    trial = run_job(device, runtime, quick(job), 30)
+    assert len(trial.latency_ns) >= 5
+    assert (trial.runtime.name, trial.runtime.version) == ("LiteRT C API", runtime.version)
+    memory = run_job(device, runtime, dataclasses.replace(quick(job), mode="memory"), 30)
+    assert memory.memory[-1].phase == "steady"
+
+
+def test_samples_that_are_there_already_are_not_sent_again(device, runtime, int8):
+    path = push(device, int8.path)
+    first = push_samples(device, int8, runtime=runtime, model_path=path)
+    assert first.uploaded_bytes == 3 * 16
+    again = push_samples(device, int8, runtime=runtime, model_path=path)
+    assert (again.uploaded_bytes, again.paths) == (0, first.paths)
+
+
+def test_a_bare_model_gets_random_samples_and_a_notice(device, runtime, tmp_path):
+    model = tiny_tflite.write(tmp_path, tiny_tflite.subtract())
+    bare = artifacts.open_artifact(model)
+    path = push(device, model)
+    samples = push_samples(device, bare, runtime=runtime, model_path=path)
+    assert [notice.code for notice in samples.notices] == ["random-samples"]
+    assert [len(sample) for sample in samples.paths] == [2, 2, 2]
+    contents = {Path(name).read_bytes() for sample in samples.paths for name in sample}
+    assert len(contents) == 6
+    assert all(any(content) for content in contents)
+    assert push_samples(device, bare, runtime=runtime, model_path=path).paths == samples.paths
+
+
+def test_a_model_changed_on_the_board_is_not_run(device, runtime, int8):
+    path = push(device, int8.path)
+    samples = push_samples(device, int8, runtime=runtime, model_path=path).paths
+    Path(path).write_bytes(Path(path).read_bytes() + b"\0")
+    job = new_job(runtime, model_path=path, model_sha256=sha256_file(int8.path), samples=samples)
+    with pytest.raises(TransferError, match="hashes to"):
+        run_job(device, runtime, job, 30)
+
+
+def test_a_model_that_the_runtime_cannot_read_is_a_model_error(device, runtime, tmp_path, int8):
+    model = tiny_tflite.write(tmp_path, b"\7" * 500, "garbage.tflite")
+    path = push(device, model)
+    samples = push_samples(device, int8, runtime=runtime, model_path=path).paths
+    with pytest.raises(ModelError):
+        run_job(
+            device, runtime, new_job(runtime, model_path=path, model_sha256=sha256_file(model), samples=samples), 30
+        )
+
+
+def test_a_job_that_takes_too_long_is_a_deadline_error(device, runtime, int8):
+    path = push(device, int8.path)
+    samples = push_samples(device, int8, runtime=runtime, model_path=path).paths
+    job = new_job(runtime, model_path=path, model_sha256=sha256_file(int8.path), samples=samples)
+    with pytest.raises(DeadlineError):
+        run_job(device, runtime, dataclasses.replace(job, min_s=60.0), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("ending", "words"),
+    [
+        ("kill -KILL $$", "out of memory"),
+        ("kill -ILL $$", "newer processor"),
+        ("kill -SEGV $$", "SIGSEGV"),
+        ("exit 0", "without an answer"),
+        ("printf '\\n@@edgekit-answer-begin@@\\n{\"mode\":'", "cut off"),
+    ],
+)
+def test_a_process_that_ends_badly_on_the_board_is_told(ending, words, device, runtime, int8, tmp_path):
+    path = push(device, int8.path)
+    samples = push_samples(device, int8, runtime=runtime, model_path=path).paths
+    python = tmp_path / "python3"
+    python.write_text(f"#!/bin/sh\necho 'the last words' >&2\n{ending}\n")
+    python.chmod(0o755)
+    broken = dataclasses.replace(runtime, python=str(python))
+    job = new_job(broken, model_path=path, model_sha256=sha256_file(int8.path), samples=samples)
+    with pytest.raises(DeviceError, match=words) as caught:
+        run_job(device, broken, job, 30)
+    assert "the last words" in caught.value.details["stderr"]
+
+
+# ------------------------------------------------------------------------------------------------------- smoke tests
+
+
+def test_the_smoke_test_of_a_good_model_is_exact(device, runtime, int8):
+    result = smoke_test(device, runtime, push(device, int8.path), int8)
+    assert (result.ok, result.exact, result.samples, result.max_abs_diff) == (True, True, 3, 0.0)
+    assert result.cosine == pytest.approx(1.0)
+
+
+def test_the_smoke_test_of_a_model_with_two_inputs_and_outputs_is_exact(device, runtime, tmp_path):
+    generator = numpy.random.default_rng(1)
+    samples = [[generator.normal(size=(1, 4)).astype("float32") for _ in range(2)] for _ in range(2)]
+    outputs = tuple(TensorSpec(name=name, dtype="float32", shape=(1, 4)) for name in ("difference", "twice"))
+    made = an_artifact(tmp_path, tiny_tflite.subtract(), samples, outputs, kind="float32")
+    result = smoke_test(device, runtime, push(device, made.path), made)
+    assert (result.ok, result.exact) == (True, True)
+
+
+def test_a_model_that_computes_something_else_fails_its_smoke_test(device, runtime, int8):
+    wrong = tuple(
+        GoldenSample(
+            inputs=sample.inputs, outputs=tuple(TensorData.of(-1 - output.array()) for output in sample.outputs)
+        )
+        for sample in int8.manifest.golden
+    )
+    altered = Artifact(path=int8.path, manifest=dataclasses.replace(int8.manifest, golden=wrong))
+    result = smoke_test(device, runtime, push(device, int8.path), altered)
+    assert not result.ok
+    assert "steps" in result.reason
+
+
+def test_nan_on_the_board_fails_the_smoke_test(device, runtime, tmp_path):
+    bare = artifacts.open_artifact(tiny_tflite.write(tmp_path, tiny_tflite.dense(bias=float("nan"))))
+    result = smoke_test(device, runtime, push(device, bare.path), bare)
+    assert not result.ok
+    assert "NaN" in result.reason
