@@ -76,7 +76,9 @@ def collect_many(
         Samples by key; an error ends only its own key.
     """
     turns = {
-        key: _Turn(run=run, job=job, plan=plan, limits=(limits or {}).get(key) or BoardLimits(), pause=pause)
+        key: _Turn(
+            run=run, job=job, plan=plan, limits=(limits or {}).get(key) or BoardLimits(), pause=pause, on_event=on_event
+        )
         for key, (run, job) in runs.items()
     }
     errors: dict[Key, EdgekitError] = {}
@@ -117,6 +119,7 @@ class _Turn:
     plan: Plan
     limits: BoardLimits
     pause: Callable[[float], None]
+    on_event: EventSink
     latency: list[Trial] = field(default_factory=list)
     memory: list[Trial] = field(default_factory=list)
     repeated: list[Repeated] = field(default_factory=list)
@@ -132,15 +135,18 @@ class _Turn:
                 if not left or not _may_pass(error):
                     raise
                 self._throw_away(mode, index, f"crashed: {error.message}", None)
+                self._note(f"{error.message}; running it again")
                 continue
             reason = passing(trial, self.limits) if mode == "latency" else None
             if reason is None or not left:
                 (self.latency if mode == "latency" else self.memory).append(trial)
                 return
             self._throw_away(mode, index, reason, trial)
+            self._note(f"{reason}; waiting {self.plan.cooldown_s:g} s before running it again")
             self.pause(self.plan.cooldown_s)
 
     def samples(self) -> Samples:
+        """What was collected so far."""
         return Samples(
             plan=self.plan,
             latency=tuple(self.latency),
@@ -150,6 +156,9 @@ class _Turn:
             num_threads=self.job.num_threads,
             created=self.created,
         )
+
+    def _note(self, message: str) -> None:
+        self.on_event(Event(state="note", task="benchmark", message=message))
 
     def _throw_away(self, mode: Literal["latency", "memory"], index: int, reason: str, trial: Trial | None) -> None:
         self.repeated.append(Repeated(mode=mode, index=index, reason=reason, trial=trial))

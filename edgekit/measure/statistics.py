@@ -104,7 +104,7 @@ def outliers(values: Sequence[float]) -> tuple[int, ...]:
 
     The scale never falls below 0.1 % of the median: a clock's resolution can make all deviations but one zero.
     """
-    if len(values) < 3:
+    if len(values) < 5:  # of three values one is always odd
         return ()
     center = statistics.median(values)
     spread = statistics.median(abs(value - center) for value in values)

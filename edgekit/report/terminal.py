@@ -81,7 +81,8 @@ def comparison_table(
             _pair("memory (peak)", peaks, units.size, ("less", "more")),
             _pair("  the model's share", shares, units.size, ("less", "more")),
         ]
-    table = rows_table(("", before.label, after.label, "change"), rows, right=(1, 2, 3))
+    known = [row for row in rows if row[1:3] != (words.NOTHING, words.NOTHING)]
+    table = rows_table(("", before.label, after.label, "change"), known, right=(1, 2, 3))
     return Group(table, *_footnotes([document for document in documents if document]))
 
 

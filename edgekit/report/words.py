@@ -9,6 +9,7 @@ from edgekit.core import units
 
 NOTHING = "–"
 _FRACTIONS = ("auc", "agreement")
+_NS = {"µs": 1e3, "ms": 1e6, "s": 1e9}
 
 
 def count(number: int, noun: str) -> str:
@@ -18,11 +19,14 @@ def count(number: int, noun: str) -> str:
 
 
 def interval(bounds: Sequence[float] | None) -> str:
-    """``(1.21e6, 1.26e6)`` → ``1.21–1.26 ms``."""
+    """``(1.21e6, 1.26e6)`` → ``1.21–1.26 ms``; bounds that would look alike get one digit more."""
     if not bounds:
         return NOTHING
     low, high = (units.duration(bound) for bound in bounds)
     value, _, unit = low.partition(" ")
+    if low == high and bounds[0] != bounds[1] and unit in _NS:
+        digits = len(value.partition(".")[2]) + 1
+        value, high = f"{bounds[0] / _NS[unit]:.{digits}f}", f"{bounds[1] / _NS[unit]:.{digits}f} {unit}"
     return f"{value}–{high}" if high.endswith(f" {unit}") else f"{low}–{high}"
 
 

@@ -279,7 +279,12 @@ class Store:
         sql = f"SELECT {', '.join(_COLUMNS)} FROM runs WHERE {condition} {order}"  # noqa: S608 - see above
         with self._database.reading() as transaction:
             rows = transaction.execute(sql, {**parameters, **({} if limit is None else {"limit": limit})})
-        return tuple(StoredResult(**{**row, "document": json.loads(row["document"])}) for row in rows)
+        try:
+            return tuple(StoredResult(**{**row, "document": json.loads(row["document"])}) for row in rows)
+        except ValueError as error:
+            raise StoreError(
+                f"the store {self.url} has a damaged row: {error}", hint="restore the store from a back-up"
+            ) from error
 
 
 def _prefix(text: str) -> str:

@@ -123,6 +123,14 @@ def test_ctrl_c_gets_through_at_once() -> None:
     assert len(board.jobs) == 2
 
 
+def test_a_pause_is_announced_with_its_reason() -> None:
+    events: list[Event] = []
+    board = Board(script=[make_trial(after=HOT)])
+    collect(board, plan=PLAN, base_job=JOB, pause=lambda _: None, on_event=events.append)
+    notes = [event.message for event in events if event.state == "note"]
+    assert notes == ["throttled: throttled; waiting 5 s before running it again"]
+
+
 def test_every_process_is_announced() -> None:
     events: list[Event] = []
     collect_many({"tiny on pi4": (Board(), JOB)}, plan=PLAN, on_event=events.append)

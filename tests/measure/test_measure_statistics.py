@@ -85,6 +85,7 @@ def test_an_outlier_is_found_and_a_scatter_is_not() -> None:
     calm = [100.0, 101.0, 99.0, 100.5, 99.5, 100.2]
     assert statistics.outliers(calm) == ()
     assert statistics.outliers([*calm, 180.0]) == (6,)
+    assert statistics.outliers([100.0, 100.1, 180.0]) == ()
 
 
 def test_equal_processes_and_one_that_differs_by_the_clocks_resolution_are_no_outliers() -> None:

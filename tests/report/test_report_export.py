@@ -117,6 +117,8 @@ def test_clean_writes_out_what_moves_hides_or_reorders() -> None:
 def test_intervals_name_their_unit_once_where_both_bounds_share_it() -> None:
     assert words.interval((1_210_000, 1_260_000)) == "1.21–1.26 ms"
     assert words.interval((990_000, 1_010_000)) == "990 µs–1.01 ms"
+    assert words.interval((12_060, 12_110)) == "12.06–12.11 µs"
+    assert words.interval((12_060, 12_060)) == "12.1–12.1 µs"
     assert words.interval(None) == "–"
 
 

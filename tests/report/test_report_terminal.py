@@ -66,6 +66,11 @@ def test_the_last_screen_without_a_board_has_sizes_and_score_only(request: pytes
     check("comparison-without-board", shown(comparison_table(*sides, metric="mse", drop=-1.5)), request)
 
 
+def test_what_neither_side_has_gets_no_row() -> None:
+    sides = (replace(FLOAT, measurement=None, score=None), replace(FINAL, measurement=None, score=None))
+    assert "score" not in shown(comparison_table(*sides))
+
+
 def test_a_comparison_of_unlike_circumstances_says_so(request: pytest.FixtureRequest) -> None:
     samples = make_samples(median_ns=9e6, runtime=replace(RUNTIME, delegate="none", fully_delegated=None))
     samples = replace(samples, memory=(make_memory_trial(runtime=samples.latency[0].runtime),))

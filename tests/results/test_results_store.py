@@ -221,6 +221,15 @@ def test_a_store_that_is_damaged_while_open_loses_nothing(tmp_path: Path) -> Non
     assert len(open_store(str(path)).list()) == 1
 
 
+def test_a_damaged_row_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    open_store(str(path)).add_optimization(MANIFEST)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE runs SET document = '{\"cut'")
+    with pytest.raises(StoreError, match="damaged row"):
+        open_store(str(path)).list()
+
+
 def test_another_programs_database_is_not_touched(tmp_path: Path) -> None:
     path = tmp_path / "photos.sqlite"
     with sqlite3.connect(path) as connection:
