@@ -1,0 +1,73 @@
+"""The emulated arm64 board for tests: one machine a session, started and stopped by tools/board."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TOOL = Path(__file__).resolve().parents[1] / "tools" / "board"
+MISSING = 3
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Arm64Board:
+    """A Debian machine on loopback; ``environment`` is the one that its tool needs to find it again."""
+
+    name: str
+    host: str
+    port: int
+    user: str
+    key: Path
+    known_hosts: Path
+    fingerprint: str
+    pid: int
+    environment: dict[str, str]
+
+    def tool(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """``python tools/board ARGUMENTS``."""
+        return _tool(self.environment, *arguments)
+
+    def ssh(self, command: str, *, known_hosts: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """One command by OpenSSH's client, which knows the host key and nothing of the user's configuration."""
+        checked = ["-o", f"UserKnownHostsFile={known_hosts or self.known_hosts}", "-o", "StrictHostKeyChecking=yes"]
+        alone = ["-F", "none", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-i", str(self.key)]
+        where = ["-p", str(self.port), f"{self.user}@{self.host}"]
+        return subprocess.run(["ssh", *alone, *checked, *where, command], capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture(scope="session")
+def arm64_board() -> Iterator[Arm64Board]:
+    """Skips where Debian's packages are missing and cannot be added; fails there when CI is set."""
+    environment = dict(os.environ)  # before a test gives EDGEKIT_HOME a value: the image is made once, not once a test
+    name = f"test-{os.getpid()}"
+    started = _tool(environment, "start", "--name", name, "--json")
+    if started.returncode == MISSING and not environment.get("CI"):
+        pytest.skip(" ".join(started.stderr.split()))
+    if started.returncode != 0:
+        pytest.fail(f"the emulated board did not start: {started.stderr}")
+    record = json.loads(started.stdout)
+    try:
+        yield Arm64Board(
+            name=name,
+            host=record["host"],
+            port=record["port"],
+            user=record["user"],
+            key=Path(record["key"]),
+            known_hosts=Path(record["known_hosts"]),
+            fingerprint=record["fingerprint"],
+            pid=record["pid"],
+            environment=environment,
+        )
+    finally:
+        _tool(environment, "stop", "--name", name)
+
+
+def _tool(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, TOOL, *arguments], env=environment, capture_output=True, text=True)
