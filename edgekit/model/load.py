@@ -199,6 +199,8 @@ def input_names(loaded: LoadedModel) -> tuple[str, ...]:
     """The inputs' names in the order of the model's flat inputs: those of its Input layers."""
     if loaded.library == "tensorflow":
         return tuple(loaded.model.signatures[loaded.signature].structured_input_signature[1])
+    if loaded.library == "keras":  # a fresh model's tensors have names of their own, a loaded one's the layers'
+        return _unique([str(tensor._keras_history.operation.name) for tensor in loaded.model.inputs])
     return _unique([str(tensor.name).split(":")[0] for tensor in loaded.model.inputs])
 
 
