@@ -51,6 +51,10 @@ class Source(Protocol):
     def notices(self) -> tuple[Notice, ...]:
         """What the user should know about how the source was read."""
 
+    @property
+    def counted(self) -> bool:
+        """Whether ``count`` costs nothing."""
+
     def count(self) -> int:
         """All rows."""
 

@@ -2,73 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy
 
 from edgekit.core.artifact import TensorSpec
 from edgekit.core.errors import DataError
-from edgekit.core.notice import Notice
 from edgekit.data.block import Array, Block
 from edgekit.data.dataset import Dataset
+from edgekit.data.findings import DataReport, FirstLayers, LabelKind, Role, ValueRange
 from edgekit.data.fit import plain, takes_integers
-from edgekit.data.labels import LabelKind, class_indices, label_kind
+from edgekit.data.labels import class_indices, label_kind
 from edgekit.data.suspect import suspicions
 
-Role = Literal["training", "representative", "evaluation"]
 _COMPARED_ROWS = 200_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FirstLayers:
-    """What the model does to its input first.
-
-    Attributes:
-        has_rescaling: it scales by itself (a Rescaling layer), so it expects raw values, mostly 0..255.
-        has_normalization: it normalizes by itself (Normalization), so any range may be right.
-    """
-
-    has_rescaling: bool
-    has_normalization: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ValueRange:
-    """Values of one input over all rows, after preprocessing."""
-
-    minimum: float
-    maximum: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataReport:
-    """What one pass over a dataset found.
-
-    Attributes:
-        role: what the rows are for.
-        count: rows read.
-        distinct: different rows among the first 200,000.
-        minimum, maximum: over all inputs that take real values; 0 where there is none.
-        ranges: the same per input.
-        saturated: per quantized input, which fraction of its values lies outside of what it can represent.
-        label_kind: None without labels.
-        classes: class → rows; empty where labels are values.
-        notices: what the user should know.
-    """
-
-    role: Role
-    count: int
-    distinct: int
-    minimum: float
-    maximum: float
-    ranges: dict[str, ValueRange] = field(default_factory=dict)
-    saturated: dict[str, float] = field(default_factory=dict)
-    label_kind: LabelKind | None = None
-    classes: dict[str, int] = field(default_factory=dict)
-    notices: tuple[Notice, ...] = ()
 
 
 def check_dataset(
@@ -115,7 +64,7 @@ def check_dataset(
             normalizes=first_layers is not None and first_layers.has_normalization,
         ),
     )
-    return DataReport(**{name: getattr(report, name) for name in DataReport.__slots__} | {"notices": notices})
+    return dataclasses.replace(report, notices=notices)
 
 
 class _Scan:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy
@@ -21,13 +18,11 @@ from edgekit.core.hashing import sha256_json
 from edgekit.core.notice import Notice
 from edgekit.data import fit
 from edgekit.data.block import Array, Block, Source
+from edgekit.data.sources import open_source
 from edgekit.data.spec import DataSpec
 
 Batch: TypeAlias = Block
 """Several rows: ``inputs`` and ``labels`` as in :class:`Row` with a leading axis; ``indices`` int64 [rows]."""
-
-_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-_KINDS = ".npz, .npy, .csv, .csv.gz, a folder of images, or module:function"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +69,13 @@ class Dataset:
 
     @cached_property
     def count(self) -> int:
-        """Chosen rows. Runs through a CSV file or a function once."""
+        """Chosen rows. Runs through a function of the user's once."""
         return self._source.count() if self._rows is None else len(self._rows)
+
+    @property
+    def known_count(self) -> int | None:
+        """:attr:`count` where it is known without running a function of the user's once more."""
+        return self.count if self._rows is not None or self._source.counted else None
 
     @property
     def has_labels(self) -> bool:
@@ -155,7 +155,7 @@ class Dataset:
         rows = numpy.unique(numpy.asarray(self.spec.rows, numpy.int64))
         if not len(rows):
             raise DataError(f"{self.spec.source}: no rows are chosen")
-        total = self._source.count()
+        total = self._source.count() if self._source.counted else rows[-1] + 1  # else it is seen when they are read
         if rows[0] < 0 or rows[-1] >= total:
             wrong = int(rows[0] if rows[0] < 0 else rows[-1])
             raise DataError(f"{self.spec.source} has {total} rows, there is no row {wrong}")
@@ -207,78 +207,7 @@ def open_dataset(spec: DataSpec, *, inputs: Sequence[TensorSpec] | None = None) 
     Raises:
         DataError: missing, empty, damaged, of an unknown kind, or without an input that the model needs.
     """
-    return Dataset(spec, _open_source(spec, inputs), inputs)
-
-
-def parts_of(spec: DataSpec) -> tuple[str, ...]:
-    """Which parts (``train``, ``test``, ``val``) the source has; empty where it is one piece.
-
-    Raises:
-        DataError: see :func:`open_dataset`.
-    """
-    path = Path(spec.source).expanduser()
-    if path.suffix.lower() == ".npz" and path.is_file():
-        from edgekit.data.npz import parts_of_npz
-
-        return parts_of_npz(path)
-    if path.is_dir():
-        from edgekit.data.folder import folder_parts
-
-        return tuple(folder_parts(path))
-    return ()
-
-
-def _open_source(spec: DataSpec, inputs: Sequence[TensorSpec] | None) -> Source:
-    path = Path(spec.source).expanduser()
-    if not path.exists():
-        if _FUNCTION.fullmatch(spec.source):
-            from edgekit.data.function import FunctionSource
-
-            return FunctionSource(spec.source)
-        raise DataError(f"no such file, folder or function: {spec.source}", hint=f"a dataset is one of {_KINDS}")
-    name = path.name.lower()
-    if name.endswith(".npz"):
-        from edgekit.data.npz import open_npz_source
-
-        return open_npz_source(path, part=spec.part, wanted=tuple(fit.plain(item.name) for item in inputs or ()))
-    if name.endswith(".npy"):
-        from edgekit.data.npz import open_npy_source
-
-        return open_npy_source(path)
-    if path.is_dir():
-        return _open_folder(spec, path, inputs)
-    if name.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz")):
-        from edgekit.data.table import TableSource
-
-        wanted = math.prod(inputs[0].shape[1:]) if inputs is not None and len(inputs) == 1 else None
-        return TableSource(path, features=wanted)
-    raise DataError(f"{spec.source}: not a kind of dataset that edgekit reads", hint=f"a dataset is one of {_KINDS}")
-
-
-def _open_folder(spec: DataSpec, path: Path, inputs: Sequence[TensorSpec] | None) -> Source:
-    from edgekit.data.folder import FolderSource, folder_parts
-
-    parts = folder_parts(path)
-    if parts:
-        part = spec.part or ("test" if "test" in parts else next(reversed(parts)))
-        if part not in parts:
-            raise DataError(f"{path} has no {part} part, only {', '.join(parts)}", hint=f"add the folder {path / part}")
-        path = parts[part]
-    elif spec.part is not None:
-        raise DataError(f"{path} has no {spec.part} part", hint=f"it needs the folders train and {spec.part}")
-    size, channels, first = spec.image_size, spec.channels, False
-    if inputs is not None and len(inputs) == 1:
-        shape = tuple(inputs[0].shape[1:])
-        if len(shape) not in (2, 3):
-            raise DataError(
-                f"{path} holds images, but the model's input {fit.plain(inputs[0].name)!r} is no image (shape {shape})",
-                hint="give the data as .npz",
-            )
-        first = fit.is_channels_first(shape)
-        height, width, depth = (*shape[1:], shape[0]) if first else (*shape, 1)[:3]
-        size = size or ((height, width) if height > 0 and width > 0 else None)
-        channels = channels or (depth if depth in (1, 3, 4) else None)
-    return FolderSource(path, size=size, channels=channels, channels_first=first)
+    return Dataset(spec, open_source(spec, inputs), inputs)
 
 
 def _labels(labels: Array, place: str) -> Array:

@@ -29,6 +29,7 @@ class FolderSource:
     """
 
     input_names = ("",)
+    counted = True
 
     def __init__(
         self, root: Path, *, size: tuple[int, int] | None, channels: int | None, channels_first: bool = False

@@ -92,6 +92,11 @@ class FunctionSource:
         self.input_names = tuple(first[0])
         self.has_labels = first[1] is not None
 
+    @property
+    def counted(self) -> bool:
+        """Only after the first ``count``."""
+        return self._count is not None
+
     def count(self) -> int:
         """All rows: runs through the function once."""
         if self._count is None:
@@ -105,8 +110,6 @@ class FunctionSource:
         waiting: list[tuple[int, dict[str, Array], Array | None]] = []
         for index, (inputs, label) in enumerate(self._samples()):
             if chosen is not None:
-                if following is None:
-                    break
                 if index != following:
                     continue
                 following = next(chosen, None)
@@ -114,8 +117,12 @@ class FunctionSource:
                 yield _block(waiting)
                 waiting = []
             waiting.append((index, inputs, label))
+            if chosen is not None and following is None:
+                break
         if waiting:
             yield _block(waiting)
+        if following is not None:
+            raise DataError(f"{self.name} ended before sample {following}", hint="yield the same samples every time")
 
     def content_sha256(self) -> str:
         """Hash of all samples and labels."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy
 
 from edgekit.core.errors import DataError
 from edgekit.data.block import Array
-
-LabelKind = Literal["classes", "one-hot", "values"]
+from edgekit.data.findings import LabelKind
 
 
 def label_kind(labels: Array, *, outputs: int | None = None) -> LabelKind:

@@ -21,6 +21,8 @@ _ONLY = "x"
 class ArraySource:
     """Arrays of equal length: the inputs and, where there are any, the labels."""
 
+    counted = True
+
     def __init__(
         self,
         path: Path,

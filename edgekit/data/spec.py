@@ -1,4 +1,4 @@
-"""What a dataset is and what is done to its values: two records that travel between processes as JSON."""
+"""What a dataset is and what is done to its values: records that travel between processes as JSON."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from edgekit.core.errors import UsageError
+from edgekit.core.notice import Notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,23 @@ class DataSpec:
     part: str | None = None
     image_size: tuple[int, int] | None = None
     channels: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Splits:
+    """The rows of each role.
+
+    Attributes:
+        training: None where nothing trains.
+        representative: calibrates.
+        evaluation: scores; None where there is nothing to score with.
+        notices: how the rows were chosen, and overlaps.
+    """
+
+    training: DataSpec | None
+    representative: DataSpec
+    evaluation: DataSpec | None
+    notices: tuple[Notice, ...] = ()
 
 
 def data_spec(

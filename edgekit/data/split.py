@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 import numpy
@@ -13,30 +12,14 @@ from edgekit.core.artifact import TensorSpec
 from edgekit.core.errors import DataError, UsageError
 from edgekit.core.notice import Notice
 from edgekit.data.block import Array
-from edgekit.data.dataset import open_dataset, parts_of
-from edgekit.data.spec import DataSpec
+from edgekit.data.dataset import open_dataset
+from edgekit.data.sources import parts_of
+from edgekit.data.spec import DataSpec, Splits
 
 REPRESENTATIVE_ROWS = 200
 HELD_OUT = 0.2
 _COMPARED_ROWS = 50_000
 _CHANCE = 0.001  # well-known datasets have a few identical images in both parts
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Splits:
-    """The rows of each role.
-
-    Attributes:
-        training: None where nothing trains.
-        representative: calibrates.
-        evaluation: scores; None where there is nothing to score with.
-        notices: how the rows were chosen, and overlaps.
-    """
-
-    training: DataSpec | None
-    representative: DataSpec
-    evaluation: DataSpec | None
-    notices: tuple[Notice, ...] = ()
 
 
 def split(

@@ -10,8 +10,8 @@ from edgekit.core.notice import Notice
 from edgekit.data.fit import plain
 
 if TYPE_CHECKING:
-    from edgekit.data.check import DataReport
     from edgekit.data.dataset import Dataset
+    from edgekit.data.findings import DataReport
 
 FEW_ROWS = 100
 _SPAN_FACTOR = 8.0

@@ -32,6 +32,7 @@ class TableSource:
     """
 
     input_names = ("",)
+    counted = True
     notices: tuple[Notice, ...] = ()
 
     def __init__(self, path: Path, *, features: int | None) -> None:

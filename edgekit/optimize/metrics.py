@@ -10,12 +10,11 @@ from typing import Protocol
 import numpy
 
 from edgekit.core.errors import DataError, UsageError
-from edgekit.core.suggest import unknown
 from edgekit.data.block import Array
+from edgekit.data.findings import LabelKind
 from edgekit.data.function import import_function
-from edgekit.data.labels import LabelKind, class_indices, label_kind
+from edgekit.data.labels import class_indices, label_kind
 
-_NAMES = ("auto", "top-1", "top-5", "mse", "mae", "auc", "agreement", "module:function")
 _TOP = re.compile(r"top-([1-9]\d*)")
 
 
@@ -43,16 +42,6 @@ class Metric(Protocol):
         """How the labels and outputs were understood."""
 
 
-def check_metric(name: str) -> None:
-    """Raises:
-    UsageError: no such metric.
-    """
-    if name in _NAMES[:-1] or _TOP.fullmatch(name) or re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", name):
-        return
-    message, hint = unknown("metric", name, _NAMES)
-    raise UsageError(message, hint="accuracy is called top-1" if name.lower().startswith("acc") else hint)
-
-
 def make_metric(name: str, labels: Array, outputs: Array) -> Metric:
     """The metric of this name, or the one that fits the first batch (``auto``).
 
@@ -77,12 +66,6 @@ def make_metric(name: str, labels: Array, outputs: Array) -> Metric:
             raise DataError("auc needs classes as labels, these are values")
         return _Auc(kind, units)
     return _Custom(name)
-
-
-def drop(reference: float, final: float, *, fraction: bool, higher_is_better: bool) -> float:
-    """What was lost: percentage points of a fraction, else percent of the reference. Positive is worse."""
-    lost = reference - final if higher_is_better else final - reference
-    return 100 * lost / (1 if fraction else max(abs(reference), 1e-12))
 
 
 def _top(k: int, kind: LabelKind, units: int) -> Metric:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,11 +12,12 @@ from typing import Any
 from edgekit.core.artifact import Score
 from edgekit.core.child import Child, ChildDied
 from edgekit.core.decode import from_json
-from edgekit.core.errors import ModelError
+from edgekit.core.errors import ModelError, UsageError
 from edgekit.core.events import EventSink, ignore
+from edgekit.core.suggest import unknown
 from edgekit.data.spec import DataSpec
-from edgekit.optimize.metrics import check_metric, drop
 
+METRICS = ("auto", "top-1", "top-5", "mse", "mae", "auc", "agreement", "module:function")
 PROBE_LIMIT_S = 60.0
 
 
@@ -26,7 +28,7 @@ class Evaluation:
     Attributes:
         metric: ``top-1``, ``top-5``, ``mse``, ``mae``, ``auc``, ``agreement`` or ``module:function``.
         value: the score; None for ``agreement`` without a reference.
-        higher_is_better, fraction: how a loss of this metric counts, see :func:`edgekit.optimize.metrics.drop`.
+        higher_is_better, fraction: how a loss of this metric counts, see :func:`drop`.
         count: rows.
         same_class: fraction of predictions with the reference's largest output; None without a reference, or where
             the outputs are no classes.
@@ -127,6 +129,26 @@ def compared(reference: Evaluation, final: Evaluation) -> Score:
     return Score(
         metric=final.metric, reference=before, final=final.value, drop=lost, count=final.count, details=details
     )
+
+
+def check_metric(name: str) -> None:
+    """Raises:
+    UsageError: no such metric.
+    """
+    if (
+        name in METRICS[:-1]
+        or re.fullmatch(r"top-[1-9]\d*", name)
+        or re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", name)
+    ):
+        return
+    message, hint = unknown("metric", name, METRICS)
+    raise UsageError(message, hint="accuracy is called top-1" if name.lower().startswith("acc") else hint)
+
+
+def drop(reference: float, final: float, *, fraction: bool, higher_is_better: bool) -> float:
+    """What was lost: percentage points of a fraction, else percent of the reference. Positive is worse."""
+    lost = reference - final if higher_is_better else final - reference
+    return 100 * lost / (1 if fraction else max(abs(reference), 1e-12))
 
 
 def in_child(function: str, model: Path | str, *, time_limit_s: float, **arguments: Any) -> Any:

@@ -64,11 +64,12 @@ def score_model(
         raise DataError(f"{dataset.spec.source} has no labels for the metric {metric}", hint="use --metric agreement")
     rows = batch or preferred_batch(host)
     tally = _Tally(dataset, metric, reference_outputs)
+    total = dataset.known_count
     with _writing(outputs, dataset) as write:
         for found, used in predictions(host, dataset, rows):
             rows = used
             write(tally.add(found[0], found[1]))
-            fraction = tally.count / dataset.count
+            fraction = tally.count / total if total else None
             on_event(Event(state="progress", task="score", message=f"{tally.count} rows", fraction=fraction))
     return tally.evaluation(batch=rows, seconds=perf_counter() - begin)
 

@@ -8,7 +8,8 @@ from PIL import Image
 
 from edgekit.core.artifact import TensorSpec
 from edgekit.core.errors import DataError
-from edgekit.data.dataset import open_dataset, parts_of
+from edgekit.data.dataset import open_dataset
+from edgekit.data.sources import parts_of
 from edgekit.data.spec import DataSpec, data_spec
 
 

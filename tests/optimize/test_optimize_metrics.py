@@ -8,7 +8,8 @@ import pytest
 
 from edgekit.core.errors import DataError, UsageError
 from edgekit.optimize.agreement import Agreement
-from edgekit.optimize.metrics import area, check_metric, drop, make_metric
+from edgekit.optimize.metrics import area, make_metric
+from edgekit.optimize.score import check_metric, drop
 
 
 def score(name: str, labels, outputs, pieces: int = 1) -> tuple[str, float]:
