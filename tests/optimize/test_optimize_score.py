@@ -66,6 +66,32 @@ def mixes_rows() -> bytes:
     )
 
 
+def remembers() -> bytes:
+    """One SVDF [1, 2] → [1, 1] with a state tensor that a call leaves for the next one."""
+    import flatbuffers
+
+    options = schema.SVDFOptionsT()
+    options.rank = 1
+    whole = build(
+        [
+            Tensor("x", "float32", (1, 2)),
+            Tensor("features", "float32", (1, 2), [[1.0, 1.0]]),
+            Tensor("time", "float32", (1, 3), [[1.0, 1.0, 1.0]]),
+            Tensor("bias", "float32", (1,), [0.0]),
+            Tensor("state", "float32", (1, 3)),
+            Tensor("y", "float32", (1, 1)),
+        ],
+        [Op(OPS.SVDF, ["x", "features", "time", "bias", "state"], ["y"], options, OPTIONS.SVDFOptions)],
+        ["x"],
+        ["y"],
+    )
+    model = schema.ModelT.InitFromPackedBuf(whole, 0)
+    model.subgraphs[0].tensors[4].isVariable = True
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
 @pytest.fixture(scope="module")
 def rows() -> numpy.ndarray:
     return numpy.random.default_rng(3).random((150, 4)).astype(numpy.float32)
@@ -126,6 +152,14 @@ def test_a_model_that_cannot_take_several_rows_gets_one_at_a_time(tmp_path: Path
     assert (found.batch, found.value) == (1, 0.9)
     wanted = rows * 2 if model is mixes_rows else rows
     assert numpy.allclose(numpy.load(tmp_path / "out.npy"), wanted)
+
+
+def test_rows_do_not_depend_on_the_rows_before_them(tmp_path: Path) -> None:
+    x = numpy.arange(6.0).reshape(3, 2)
+    numpy.savez(tmp_path / "d.npz", x=x)
+    model = write(tmp_path, remembers())
+    score_tflite(model, data_spec(tmp_path / "d.npz"), batch=1, outputs=tmp_path / "out.npy")
+    assert numpy.load(tmp_path / "out.npy")[:, 0].tolist() == x.sum(axis=1).tolist()
 
 
 def test_a_waveform_without_a_batch_axis_is_one_row(tmp_path: Path) -> None:
