@@ -78,7 +78,12 @@ IdentityFile = Annotated[
 ]
 SshConfig = Annotated[Path | None, typer.Option("--ssh-config", envvar="EDGEKIT_SSH_CONFIG", help="As ssh's -F.")]
 NumThreads = Annotated[
-    str, typer.Option("--num-threads", envvar="EDGEKIT_NUM_THREADS", help="Threads of the interpreter: 1 or 1,2,4.")
+    str | None,
+    typer.Option(
+        "--num-threads",
+        envvar="EDGEKIT_NUM_THREADS",
+        help="Threads of the interpreter: 1 or 1,2,4 (default: the profile's).",
+    ),
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="Three processes: quick, and only indicative.")]
 NumRuns = Annotated[

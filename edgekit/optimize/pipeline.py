@@ -102,6 +102,22 @@ def run_training(request: Request, on_event: EventSink = ignore) -> Trained:
         return _Run(request, workers, on_event).trained(notices)
 
 
+def float32(model: Path, *, trust: bool, reuse: bool, on_event: EventSink = ignore) -> Path:
+    """A Keras model or SavedModel as a float32 .tflite in the cache.
+
+    Raises:
+        ModelError: it cannot be used or converted.
+    """
+    safety.refuse_code(model, detect_format(model), trust=trust)
+    with Workers(on_event) as workers:
+        return _stages(model, workers, trust=trust, reuse=reuse, on_event=on_event).baseline().tflite
+
+
+def _stages(model: Path, workers: Workers, *, trust: bool, reuse: bool, on_event: EventSink) -> Stages:
+    source = Source(path=model, format=detect_format(model), sha256=sha256_tree(model), trust=trust)
+    return Stages(source, StepCache(cache_dir() / "steps", reuse=reuse), workers, on_event)
+
+
 def _first_look(request: Request) -> list[Notice]:
     """What can be refused before any work."""
     fmt = detect_format(request.model)
@@ -127,14 +143,7 @@ class _Run:
         self.request = request
         self.on_event = on_event
         self.workers = workers
-        self.cache = StepCache(cache_dir() / "steps", reuse=request.reuse)
-        self.source = Source(
-            path=request.model,
-            format=detect_format(request.model),
-            sha256=sha256_tree(request.model),
-            trust=request.trust,
-        )
-        self.stages = Stages(self.source, self.cache, workers, on_event)
+        self.stages = _stages(request.model, workers, trust=request.trust, reuse=request.reuse, on_event=on_event)
 
     def artifact(self, notices: list[Notice]) -> Artifact:
         return self._finished(self._fold(notices))
@@ -165,7 +174,7 @@ class _Run:
         baseline = self.stages.baseline()
         prepared = self._prepared(baseline)
         notices += prepared.notices
-        scorer = Scorer(baseline.tflite, prepared, request.metric, self.cache, self.on_event)
+        scorer = Scorer(baseline.tflite, prepared, request.metric, self.stages.cache, self.on_event)
         steps = [self._record(baseline, scorer)]
         made = baseline
         for step in request.recipe.steps:
@@ -229,7 +238,7 @@ class _Run:
             gzip_bytes=files.gzip_size(made.tflite),
             kind=request.recipe.mode,
             source=request.model.name,
-            source_sha256=self.source.sha256,
+            source_sha256=self.stages.source.sha256,
             recipe=_recipe_values(request.recipe),
             data=end.prepared.fingerprints,
             preprocessing=decode.to_json(spec.preprocessing) if spec else {},

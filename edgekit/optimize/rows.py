@@ -11,10 +11,11 @@ from edgekit.core.artifact import TensorSpec
 from edgekit.core.errors import DataError
 from edgekit.core.events import EventSink, ignore, task
 from edgekit.core.notice import Notice
-from edgekit.data.check import DataReport, FirstLayers, Role, check_dataset
+from edgekit.data.check import check_dataset
 from edgekit.data.dataset import open_dataset
-from edgekit.data.spec import DataSpec
-from edgekit.data.split import Splits, in_part, split
+from edgekit.data.findings import DataReport, FirstLayers, Role
+from edgekit.data.spec import DataSpec, Splits
+from edgekit.data.split import in_part, split
 
 _ROLES: tuple[Role, ...] = ("evaluation", "representative", "training")
 _MOST_CHECKED = 20_000

@@ -15,7 +15,7 @@ from edgekit.core.errors import ModelError
 from edgekit.core.events import Event, EventSink
 from edgekit.core.hashing import sha256_file
 from edgekit.core.notice import Notice
-from edgekit.data.check import FirstLayers
+from edgekit.data.findings import FirstLayers
 from edgekit.model import config as keras_config
 from edgekit.model.format import ModelFormat
 from edgekit.optimize.cache import StepCache
@@ -75,44 +75,44 @@ class Stages:
     """The steps, each looked up in the cache before a child process does it."""
 
     def __init__(self, source: Source, cache: StepCache, workers: Workers, on_event: EventSink) -> None:
-        self._source = source
-        self._cache = cache
+        self.source = source
+        self.cache = cache
         self._workers = workers
         self._on_event = on_event
         self._versions = versions()
 
     def baseline(self) -> Made:
         """The source as a float32 .tflite: what every score is compared with."""
-        if self._source.format.name == "tflite":
+        if self.source.format.name == "tflite":
             return self._given_tflite()
-        return self._float32("float32", self._source.path, self._source.sha256, model=None)
+        return self._float32("float32", self.source.path, self.source.sha256, model=None)
 
     def prune(self, made: Made, step: PruneStep, prepared: Prepared) -> Made:
         """Prunes the model at this point and converts it again."""
         if made.export is None:
             raise ModelError(
-                f"{self._source.path.name} is a .tflite, which has no layers to prune",
+                f"{self.source.path.name} is a .tflite, which has no layers to prune",
                 hint="start from the Keras model that it was made from",
             )
-        source = made.model or self._source.path
+        source = made.model or self.source.path
         values = parameters(step)
         key = {
-            "source": self._source.sha256 if made.model is None else sha256_file(made.model),
-            "trust": self._source.trust,
+            "source": self.source.sha256 if made.model is None else sha256_file(made.model),
+            "trust": self.source.trust,
             "parameters": values,
             "data": prepared.fingerprints.get("training"),
             "versions": self._versions,
         }
-        found = self._cache.lookup("prune", key)
+        found = self.cache.lookup("prune", key)
         if found is None:
-            with self._cache.making("prune", key) as making:
+            with self.cache.making("prune", key) as making:
                 begin = time.perf_counter()
                 answer = self._workers.heavy(
                     "edgekit.optimize.prune:prune",
                     source=str(source),
-                    out=str(making.folder / f"pruned{_ending(self._source.format)}"),
+                    out=str(making.folder / f"pruned{_ending(self.source.format)}"),
                     data=prepared.training,
-                    trust=self._source.trust,
+                    trust=self.source.trust,
                     **values,
                 )
                 making.record = {**answer, "path": Path(answer["path"]).name, "seconds": time.perf_counter() - begin}
@@ -150,9 +150,9 @@ class Stages:
             "data": prepared.fingerprints.get("representative") if calibrated else None,
             "versions": self._versions,
         }
-        found = self._cache.lookup("quantize", key)
+        found = self.cache.lookup("quantize", key)
         if found is None:
-            with self._cache.making("quantize", key) as making:
+            with self.cache.making("quantize", key) as making:
                 begin = time.perf_counter()
                 answer = self._quantized(made, step, prepared, making.folder / _TFLITE, allow_float=allow_float)
                 making.record = {**answer, "seconds": time.perf_counter() - begin}
@@ -177,20 +177,20 @@ class Stages:
 
     def first_layers(self) -> FirstLayers | None:
         """What the source's layers say about the input that they expect; None where the file does not tell."""
-        if self._source.format.library not in ("keras", "tf_keras") or self._source.path.is_dir():
+        if self.source.format.library not in ("keras", "tf_keras") or self.source.path.is_dir():
             return None
-        config = keras_config.read_config(self._source.path, self._source.format.name, isolated=True)
+        config = keras_config.read_config(self.source.path, self.source.format.name, isolated=True)
         kinds = {str(item.get("class_name")) for _, item in keras_config.layers_of(config.model)}
         return FirstLayers(has_rescaling="Rescaling" in kinds, has_normalization="Normalization" in kinds)
 
     def _given_tflite(self) -> Made:
         from edgekit.model.tflite import read_tflite
 
-        found = read_tflite(self._source.path)
+        found = read_tflite(self.source.path)
         return Made(
             name="float32",
             parameters={},
-            tflite=self._source.path,
+            tflite=self.source.path,
             model=None,
             export=None,
             exported={},
@@ -202,14 +202,14 @@ class Stages:
         )
 
     def _float32(self, name: str, source: Path, sha256: str, *, model: Path | None) -> Made:
-        key = {"source": sha256, "trust": self._source.trust, "versions": self._versions}
-        found = self._cache.lookup("float32", key)
+        key = {"source": sha256, "trust": self.source.trust, "versions": self._versions}
+        found = self.cache.lookup("float32", key)
         if found is None:
-            with self._cache.making("float32", key) as making:
+            with self.cache.making("float32", key) as making:
                 begin = time.perf_counter()
                 export = str(making.folder / _EXPORT)
                 exported = self._workers.heavy(
-                    "edgekit.optimize.export:export", source=str(source), out=export, trust=self._source.trust
+                    "edgekit.optimize.export:export", source=str(source), out=export, trust=self.source.trust
                 )
                 converted = self._converting("float32", exported, export, making.folder / _TFLITE)
                 making.record = {"exported": exported, **converted, "seconds": time.perf_counter() - begin}

@@ -10,7 +10,7 @@ from edgekit.core.events import ignore
 if TYPE_CHECKING:
     from os import PathLike
 
-    from edgekit.core.artifact import Artifact
+    from edgekit.core.artifact import Artifact, Audit
     from edgekit.core.events import EventSink
     from edgekit.core.notice import Notice
     from edgekit.device.releases import Release
@@ -142,16 +142,22 @@ def check_ops(artifact: Artifact, board: Board) -> None:
         ModelError: it lacks some; they are named.
     """
     from edgekit.core.errors import ModelError
-    from edgekit.optimize.audit import audit_tflite, unsupported_ops
+    from edgekit.optimize.audit import audit_tflite
 
-    audit = artifact.manifest.audit if artifact.manifest else audit_tflite(artifact.path)
-    lacking = unsupported_ops(audit, board.runtime.version)
+    lacking = lacking_ops(artifact.manifest.audit if artifact.manifest else audit_tflite(artifact.path), board)
     if lacking:
         raise ModelError(
             f"{board.runtime.name} {board.runtime.version} on {board.device.name} cannot run {artifact.path.name}: "
             f"{', '.join(lacking)}",
             hint="convert it for an older runtime (--mode int8), or let edgekit push its own: --runtime litert",
         )
+
+
+def lacking_ops(audit: Audit, board: Board) -> tuple[str, ...]:
+    """The op versions of a model that a board's runtime does not have."""
+    from edgekit.optimize.audit import unsupported_ops
+
+    return unsupported_ops(audit, board.runtime.version, runtime=board.runtime.name)
 
 
 def _check_smoke(smoke: SmokeResult, release: Release, device: str) -> None:

@@ -1,0 +1,59 @@
+"""From the options of a command to a board: names, thread counts, and the person who may be asked."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgekit.verbs.boards import Ask, Reach
+
+
+def reach(
+    host: str | None, port: int | None, user: str | None, identity_file: Path | None, ssh_config: Path | None
+) -> Reach:
+    """How to reach the board; questions go to the terminal, if there is one."""
+    from edgekit.verbs.boards import Reach
+
+    return Reach(host=host, port=port, user=user, identity_file=identity_file, ssh_config=ssh_config, ask=at_terminal())
+
+
+def at_terminal() -> Ask:
+    """Asks without echo; None where nobody sits at a terminal."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    import getpass
+
+    return lambda question: getpass.getpass(question, stream=sys.stderr)
+
+
+def device_names(text: str) -> list[str]:
+    """``local,pi4`` → two names.
+
+    Raises:
+        UsageError: there is none.
+    """
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise UsageError("--device names no board", hint="`edgekit devices list` shows the boards")
+    return found
+
+
+def thread_counts(text: str | None) -> list[int] | None:
+    """``1,4`` → two counts; None stays None.
+
+    Raises:
+        UsageError: not whole numbers from 1 to 1024.
+    """
+    if text is None:
+        return None
+    try:
+        counts = [int(part) for part in text.split(",")]
+    except ValueError:
+        counts = []
+    if not counts or not all(1 <= count <= 1024 for count in counts):
+        raise UsageError(f"--num-threads {text!r} is not a list of thread counts", hint="--num-threads 1  or  1,2,4")
+    return counts
