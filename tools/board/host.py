@@ -97,6 +97,14 @@ def run(argv: Sequence[str], *, environment: dict[str, str] | None = None, stdin
 def locked(path: Path) -> Iterator[None]:
     """Only one process at a time is inside; the kernel lets go when the process ends, however it ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    while True:
+        with path.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                mine = os.path.samestat(os.fstat(file.fileno()), path.stat())
+            except FileNotFoundError:
+                mine = False
+            if not mine:  # whoever had it removed it (see `stop`): ours is a lock that nobody else finds
+                continue
+            yield
+            return

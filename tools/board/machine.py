@@ -51,11 +51,13 @@ def start(image: Image, *, name: str, cpu: str, memory_mib: int, port: int, cold
 
 def stop(name: str) -> bool:
     """Ends it and removes what it wrote; False when it does not run."""
-    with locked(cache_folder() / "run" / f"{name}.lock"):
+    lock = cache_folder() / "run" / f"{name}.lock"
+    with locked(lock):
         board = running(name)
         if board:
             _end(board.pid)
         shutil.rmtree(run_folder(name), ignore_errors=True)
+        lock.unlink()
         return board is not None
 
 
