@@ -99,7 +99,7 @@ def test_a_port_in_use_is_a_named_error(arm64_board: Arm64Board) -> None:
     assert done.returncode == 5
     assert "host forwarding" in done.stderr
     assert "--port" in done.stderr.splitlines()[-1]
-    assert name not in arm64_board.tool("status").stdout
+    assert "was not running" in arm64_board.tool("stop", "--name", name).stderr
 
 
 def _alive(pid: int) -> bool:
