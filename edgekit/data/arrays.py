@@ -39,6 +39,16 @@ class ArrayFile:
     fortran_order: bool
     offset: int | None
 
+    def refuse_objects(self) -> None:
+        """Raises:
+        DataError: it holds Python objects.
+        """
+        if self.dtype.hasobject:
+            raise DataError(
+                f"{self.label} holds Python objects, which are never unpickled",
+                hint="make it one array of numbers: numpy.stack(list_of_samples).astype('float32')",
+            )
+
     @property
     def rows(self) -> int:
         """Length of the first axis."""
@@ -129,12 +139,12 @@ def open_npy(path: Path) -> ArrayFile:
     """Reads the header of an .npy file.
 
     Raises:
-        DataError: not an .npy file, damaged, or an array of objects.
+        DataError: not an .npy file, or damaged.
     """
     try:
         with path.open("rb") as stream:
             shape, fortran, dtype = _header(stream)
-            return _checked(path, None, shape, fortran, dtype, stream.tell())
+            return _described(path, None, shape, fortran, dtype, stream.tell())
     except _BROKEN as error:
         raise DataError(f"{path} is not an .npy file: {error}", hint=_HINT_AGAIN) from error
 
@@ -143,7 +153,7 @@ def open_npz(path: Path) -> dict[str, ArrayFile]:
     """Reads the headers of all arrays in an .npz file: name → array.
 
     Raises:
-        DataError: not an .npz file, damaged, empty, or with an array of objects.
+        DataError: not an .npz file, damaged, or empty.
     """
     found = {}
     try:
@@ -160,7 +170,7 @@ def open_npz(path: Path) -> dict[str, ArrayFile]:
                     names, extra = struct.unpack("<HH", raw.read(4))
                     offset = info.header_offset + 30 + names + extra + header_bytes
                 name = info.filename.removesuffix(".npy")
-                found[name] = _checked(path, info.filename, shape, fortran, dtype, offset)
+                found[name] = _described(path, info.filename, shape, fortran, dtype, offset)
     except _BROKEN as error:
         raise DataError(f"{path} is not an .npz file: {error}", hint=_HINT_AGAIN) from error
     if not found:
@@ -177,7 +187,7 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, numpy.dtype[Any]]
     raise ValueError(f".npy version {version[0]}.{version[1]}")
 
 
-def _checked(
+def _described(
     path: Path,
     member: str | None,
     shape: tuple[int, ...],
@@ -185,7 +195,7 @@ def _checked(
     dtype: numpy.dtype[Any],
     offset: int | None,
 ) -> ArrayFile:
-    found = ArrayFile(
+    return ArrayFile(
         path=path,
         member=member,
         dtype=dtype,
@@ -193,9 +203,3 @@ def _checked(
         fortran_order=fortran and len(shape) > 1,
         offset=offset,
     )
-    if dtype.hasobject:
-        raise DataError(
-            f"{found.label} holds Python objects, which are never unpickled",
-            hint="make it one array of numbers: numpy.stack(list_of_samples).astype('float32')",
-        )
-    return found

@@ -18,6 +18,7 @@ from edgekit.core.hashing import sha256_json
 from edgekit.core.notice import Notice
 from edgekit.data import fit
 from edgekit.data.block import Array, Block, Source
+from edgekit.data.function import apply, import_function, module_sha256
 from edgekit.data.sources import open_source
 from edgekit.data.spec import DataSpec
 
@@ -62,8 +63,6 @@ class Dataset:
         self._specs = {item.name: item for item in inputs or ()}
         self._function = None
         if spec.preprocessing.function is not None:
-            from edgekit.data.function import import_function
-
             self._function = import_function(spec.preprocessing.function)
         self._check_preprocessing()
 
@@ -136,6 +135,8 @@ class Dataset:
     def fingerprint(self) -> str:
         """Hex SHA-256 of everything that the rows depend on: content, part, choice of rows, preprocessing."""
         spec = to_json(dataclasses.replace(self.spec, source=self._source.content_sha256()))
+        if self._function is not None:
+            spec["function_code"] = module_sha256(self._function)
         if self._rows is not None:
             spec["rows"] = hashlib.sha256(self._rows.astype("<i8").tobytes()).hexdigest()
         return sha256_json(spec)
@@ -183,8 +184,6 @@ class Dataset:
     def _applied(self, inputs: dict[str, Array], place: str) -> dict[str, Array]:
         if self._function is None:
             return inputs
-        from edgekit.data.function import apply
-
         return apply(self._function, inputs, name=str(self.spec.preprocessing.function), place=place)
 
     def _check_preprocessing(self) -> None:
@@ -211,7 +210,8 @@ def open_dataset(spec: DataSpec, *, inputs: Sequence[TensorSpec] | None = None) 
 
 
 def _labels(labels: Array, place: str) -> Array:
-    fit.check_numbers(labels, place=f"the label at {place}")
+    hint = "store class numbers: names, y = numpy.unique(labels, return_inverse=True)"
+    fit.check_numbers(labels, place=f"the label at {place}", hint=hint)
     return labels.reshape(len(labels)) if labels.ndim == 2 and labels.shape[1] == 1 else labels
 
 

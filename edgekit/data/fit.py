@@ -73,7 +73,7 @@ def fit_shape(array: Array, spec: TensorSpec, *, place: str) -> Array:
     )
 
 
-def check_numbers(array: Array, *, place: str) -> None:
+def check_numbers(array: Array, *, place: str, hint: str = "convert it: x.astype('float32')") -> None:
     """Raises:
     DataError: text, objects, complex numbers or records where numbers are wanted.
     """
@@ -81,7 +81,7 @@ def check_numbers(array: Array, *, place: str) -> None:
         kind = {"U": "text", "S": "bytes", "O": "Python objects", "c": "complex numbers"}.get(
             array.dtype.kind, str(array.dtype)
         )
-        raise DataError(f"{place}: found {kind} where numbers are wanted", hint="convert it: x.astype('float32')")
+        raise DataError(f"{place}: found {kind} where numbers are wanted", hint=hint)
 
 
 def to_real(array: Array, preprocessing: Preprocessing, *, channels_axis: int = -1) -> Array:

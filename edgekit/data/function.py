@@ -12,6 +12,7 @@ from typing import Any
 import numpy
 
 from edgekit.core.errors import DataError, UsageError
+from edgekit.core.hashing import sha256_file
 from edgekit.core.notice import Notice
 from edgekit.core.suggest import nearest
 from edgekit.data.block import Array, Block, hash_rows, rows_per_block
@@ -49,6 +50,12 @@ def import_function(name: str) -> Callable[..., Any]:
     if not callable(found):
         raise UsageError(f"{name} is not a function", hint=f"name a function that does: {_YIELDS}")
     return found  # type: ignore[no-any-return]  # callable was checked
+
+
+def module_sha256(function: Callable[..., Any]) -> str | None:
+    """Hash of the file that the function is written in; None where there is no such file."""
+    path = getattr(sys.modules.get(getattr(function, "__module__", "")), "__file__", None)
+    return sha256_file(Path(path)) if path and Path(path).is_file() else None
 
 
 def apply(function: Callable[..., Any], inputs: dict[str, Array], *, name: str, place: str) -> dict[str, Array]:

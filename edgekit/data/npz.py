@@ -39,6 +39,8 @@ class ArraySource:
         self.notices = notices
         self._inputs = inputs
         self._labels = labels
+        for array in (*inputs.values(), *([] if labels is None else [labels])):
+            array.refuse_objects()
         self._check_lengths()
 
     def count(self) -> int:

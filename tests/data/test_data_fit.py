@@ -109,3 +109,14 @@ def test_a_function_of_the_users_comes_first(tmp_path: Path, monkeypatch: pytest
     spec = DataSpec(source="d.npz", preprocessing=Preprocessing(function="my_prep_a:bad"))
     with pytest.raises(DataError, match=r"my_prep_a:bad failed at row 0 .*IndexError"):
         next(open_dataset(spec, inputs=one(2)).rows())
+
+
+def test_the_fingerprint_follows_the_code_of_the_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    numpy.savez(tmp_path / "d.npz", x=numpy.ones((3, 4)))
+    monkeypatch.chdir(tmp_path)
+    found = set()
+    for factor in (2, 3):
+        (tmp_path / "my_prep_b.py").write_text(f"def f(x):\n    return x * {factor}\n")
+        spec = DataSpec(source="d.npz", preprocessing=Preprocessing(function="my_prep_b:f"))
+        found.add(open_dataset(spec, inputs=one(4)).fingerprint())
+    assert len(found) == 2

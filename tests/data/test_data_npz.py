@@ -151,6 +151,18 @@ def test_pickled_objects_are_refused_and_never_loaded(tmp_path: Path) -> None:
     assert not (tmp_path / "exploded").exists()
 
 
+def test_objects_in_arrays_that_nobody_asked_for_do_no_harm(tmp_path: Path) -> None:
+    numpy.savez(tmp_path / "d.npz", x=numpy.ones((2, 2)), meta=numpy.array([{}, {}], dtype=object))
+    assert open_dataset(data_spec(tmp_path / "d.npz"), inputs=image(2)).count == 2
+
+
+def test_labels_that_are_words_say_how_to_make_classes(tmp_path: Path) -> None:
+    numpy.savez(tmp_path / "d.npz", x=numpy.ones((2, 2)), y=numpy.array(["cat", "dog"]))
+    with pytest.raises(DataError, match=r"the label at row 0 .*: found text") as caught:
+        list(open_dataset(data_spec(tmp_path / "d.npz")).rows())
+    assert "return_inverse" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"this is text", b"PK\x03\x04 cut off"], ids=["an empty file", "text", "half a zip"]
 )
