@@ -153,6 +153,7 @@ class Trial:
     Attributes:
         latency_ns: one entry per measured iteration (the mean of ``batch`` calls where ``batch`` > 1).
         batch: calls per entry; more than 1 only for models too quick for the clock.
+        call_ns: what a call from Python costs, measured with an empty C function; subtracted from every entry.
         warmup_ns: the warm-up series (capped).
         library_ns, load_ns, init_ns, first_ns: open the library, load the model, build the interpreter, first run.
         cpu_ns, wall_ns: process CPU time and wall time of the measured loop.
@@ -180,6 +181,7 @@ class Trial:
     outputs_info: tuple[dict[str, Any], ...]
     latency_ns: tuple[int, ...] = ()
     batch: int = 1
+    call_ns: int = 0
     warmup_ns: tuple[int, ...] = ()
     library_ns: int | None = None
     load_ns: int | None = None
