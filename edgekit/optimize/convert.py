@@ -12,7 +12,7 @@ from edgekit.core.errors import ModelError, UsageError
 from edgekit.core.events import EventSink, ignore, task
 from edgekit.core.suggest import unknown
 from edgekit.model import libraries
-from edgekit.optimize import converter_errors, flatbuffer
+from edgekit.optimize import converter_errors, model_tree
 from edgekit.optimize.export import SIGNATURE, Exported, read_record, release_memory
 
 ConvertMode = Literal["float32", "float16", "dynamic"]
@@ -60,15 +60,15 @@ def convert(saved_model: str, out: str, mode: str = "float32", on_event: EventSi
     exported = read_record(Path(saved_model))
     with task(f"convert to {mode}", on_event):
         content = _converted(exported, wanted)
-        model = flatbuffer.parse(content, out)
+        model = model_tree.parse(content, out)
         check_weights(model, exported, mode)
         files.write_bytes(Path(out), content)
     result = Converted(
         path=out,
         mode=mode,
         size_bytes=len(content),
-        inputs=flatbuffer.inputs(model),
-        outputs=flatbuffer.outputs(model),
+        inputs=model_tree.inputs(model),
+        outputs=model_tree.outputs(model),
         notes=exported.notes,
     )
     del model, content
@@ -100,7 +100,7 @@ def check_weights(model: Any, exported: Exported, mode: str) -> None:
             name
             for graph in model.subgraphs
             for op in graph.operators or ()
-            if (name := flatbuffer.op_name(model, op)) in _STATEFUL
+            if (name := model_tree.op_name(model, op)) in _STATEFUL
         }
     )
     if left:

@@ -105,18 +105,18 @@ def explain_death(error: ChildDied, *, mode: str, exported: Mapping[str, Any]) -
 
 def tensors_by_op(model: Any) -> dict[str, list[str]]:
     """Op name → names of the tensors that such ops write, of a ``ModelT``."""
-    from edgekit.optimize import flatbuffer
+    from edgekit.optimize import model_tree
 
     # the converter names the tensors of the outputs after its own wrapper; their signature has the layer's name
-    outputs = dict(zip((int(index) for index in model.subgraphs[0].outputs), flatbuffer.outputs(model), strict=True))
+    outputs = dict(zip((int(index) for index in model.subgraphs[0].outputs), model_tree.outputs(model), strict=True))
     found: dict[str, list[str]] = {}
     for graph in model.subgraphs:
         for op in graph.operators or ():
             if len(op.outputs):
                 index = int(op.outputs[0])
                 is_output = graph is model.subgraphs[0] and index in outputs
-                name = outputs[index].name if is_output else flatbuffer.text(graph.tensors[index].name)
-                found.setdefault(flatbuffer.op_name(model, op), []).append(name)
+                name = outputs[index].name if is_output else model_tree.text(graph.tensors[index].name)
+                found.setdefault(model_tree.op_name(model, op), []).append(name)
     return found
 
 

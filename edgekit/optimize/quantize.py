@@ -17,7 +17,7 @@ from edgekit.core.errors import DependencyError, ModelError, UsageError
 from edgekit.core.events import EventSink, ignore, task
 from edgekit.core.suggest import unknown
 from edgekit.model import libraries
-from edgekit.optimize import converter_errors, flatbuffer, op_versions
+from edgekit.optimize import converter_errors, kernel_versions, model_tree
 from edgekit.optimize.convert import Converted
 from edgekit.optimize.export import RecurrentLayer, release_memory
 from edgekit.optimize.representative import Rows, open_rows
@@ -51,8 +51,8 @@ def quantize(
         ModelError: not a float model, or one that the quantizer refuses.
     """
     wanted = check_mode(mode)
-    model = flatbuffer.read(Path(float_model))
-    inputs = flatbuffer.inputs(model)
+    model = model_tree.read(Path(float_model))
+    inputs = model_tree.inputs(model)
     rows = open_rows(representative, inputs, on_event)
     layers = tuple(RecurrentLayer(name=item["name"], type=item["type"]) for item in recurrent)
     with task(f"quantize to {mode}", on_event):
@@ -69,23 +69,25 @@ def quantize_rows(
     allow_float: bool = False,
 ) -> Converted:
     """As :func:`quantize`, with the rows themselves."""
-    check_float(flatbuffer.read(float_model), float_model)
+    check_float(model_tree.read(float_model), float_model)
     counted = _Counted(rows)
     try:
         content = _quantized(float_model.read_bytes(), mode, counted, allow_float=allow_float)
     except Exception as error:
-        by_op = converter_errors.tensors_by_op(flatbuffer.read(float_model))
+        by_op = converter_errors.tensors_by_op(model_tree.read(float_model))
         raise converter_errors.explain(error, mode=mode, recurrent=recurrent, layers_of_op=by_op) from error
-    model = flatbuffer.parse(content, str(out))
-    if mode == "int16x8" and op_versions.raise_versions(model):  # TensorFlow's old quantizer leaves them as they were
-        content = flatbuffer.pack(model)
+    model = model_tree.parse(content, str(out))
+    if mode == "int16x8":  # TensorFlow's older quantizer, which does these, leaves the versions as they were
+        kernel_versions.raise_versions(model)
+        kernel_versions.set_min_runtime(model, at_least=kernel_versions.INT16_ACTIVATIONS)
+        content = model_tree.pack(model)
     files.write_bytes(out, content)
     result = Converted(
         path=str(out),
         mode=mode,
         size_bytes=len(content),
-        inputs=flatbuffer.inputs(model),
-        outputs=flatbuffer.outputs(model),
+        inputs=model_tree.inputs(model),
+        outputs=model_tree.outputs(model),
         samples=counted.count,
     )
     del model, content
@@ -113,12 +115,12 @@ def check_float(model: Any, path: Path) -> None:
         ModelError: it has integer or float16 weights, or QUANTIZE ops.
     """
     for tensor in (tensor for graph in model.subgraphs for tensor in graph.tensors):
-        kind = flatbuffer.dtype(tensor)
+        kind = model_tree.dtype(tensor)
         quantization = tensor.quantization
         scaled = quantization is not None and quantization.scale is not None and len(quantization.scale) > 0
         if kind == "float16" or (scaled and kind in ("int8", "uint8", "int16", "int4")):
             raise ModelError(
-                f"{path.name} is quantized already (the tensor {flatbuffer.text(tensor.name)!r} is {kind})",
+                f"{path.name} is quantized already (the tensor {model_tree.text(tensor.name)!r} is {kind})",
                 hint="give the float32 .tflite or the Keras model that it was made from",
             )
 

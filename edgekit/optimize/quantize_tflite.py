@@ -15,7 +15,7 @@ from edgekit.core import files
 from edgekit.core.errors import DataError, DependencyError, EdgekitError, ModelError, UsageError
 from edgekit.core.events import EventSink, ignore, task
 from edgekit.core.suggest import unknown
-from edgekit.optimize import flatbuffer, op_versions
+from edgekit.optimize import kernel_versions, model_tree
 from edgekit.optimize.convert import Converted
 from edgekit.optimize.quantize import check_float
 from edgekit.optimize.representative import Rows, open_rows
@@ -49,7 +49,7 @@ def quantize_tflite(
     """
     wanted = _check_mode(mode)
     _aeq()
-    model = flatbuffer.read(Path(source))
+    model = model_tree.read(Path(source))
     check_float(model, Path(source))
     rows = None
     if wanted != "dynamic":
@@ -75,20 +75,22 @@ def quantize_tflite_rows(source: Path, out: Path, mode: TfliteMode, rows: Rows |
             f"{source.name} cannot be quantized to {mode}: {' '.join(str(error).split())[:300]}",
             hint="use --mode dynamic, or quantize the Keras model that it was made from",
         ) from error
-    model = flatbuffer.parse(content, str(out))
+    model = model_tree.parse(content, str(out))
     notes = _left_float(model, mode)
-    raised = op_versions.raise_versions(model)
+    raised = kernel_versions.raise_versions(model)
     if raised:
         listed = ", ".join(f"{name} to {version}" for name, version in sorted(raised.items()))
         notes.append(f"op versions raised to what the quantized kernels need: {listed}")
-    content = flatbuffer.pack(model)
+    at_least = kernel_versions.INT16_ACTIVATIONS if mode == "int16x8" else ()
+    kernel_versions.set_min_runtime(model, at_least=at_least)
+    content = model_tree.pack(model)
     files.write_bytes(out, content)
     return Converted(
         path=str(out),
         mode=mode,
         size_bytes=len(content),
-        inputs=flatbuffer.inputs(model),
-        outputs=flatbuffer.outputs(model),
+        inputs=model_tree.inputs(model),
+        outputs=model_tree.outputs(model),
         samples=counted.count,
         notes=tuple(notes),
     )
@@ -128,7 +130,7 @@ def _one_sample(model: Any, source: str) -> tuple[Any, ...]:
     Raises:
         ModelError: an input of open size or with another batch.
     """
-    specs = flatbuffer.inputs(model)
+    specs = model_tree.inputs(model)
     for spec in specs:
         if not spec.shape or spec.shape[0] not in (1, -1) or any(size < 0 for size in spec.shape[1:]):
             raise ModelError(
@@ -189,8 +191,8 @@ def _calibrated(aeq: Any, content: bytes, recipe: Any, signature: str | None, ro
 
 
 def _signature(source: Path) -> str | None:
-    signatures = flatbuffer.read(source).signatureDefs or ()
-    return flatbuffer.text(signatures[0].signatureKey) if signatures else None
+    signatures = model_tree.read(source).signatureDefs or ()
+    return model_tree.text(signatures[0].signatureKey) if signatures else None
 
 
 def _left_float(model: Any, mode: TfliteMode) -> list[str]:
@@ -199,6 +201,6 @@ def _left_float(model: Any, mode: TfliteMode) -> list[str]:
         return []
     return [
         f"{spec.name!r} stayed {spec.dtype}: the op beside it has no {mode} kernel in ai-edge-quantizer"
-        for spec in (*flatbuffer.inputs(model), *flatbuffer.outputs(model))
+        for spec in (*model_tree.inputs(model), *model_tree.outputs(model))
         if spec.dtype.startswith("float")
     ]

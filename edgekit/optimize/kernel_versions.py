@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from edgekit.optimize import flatbuffer
+from edgekit.model.op_versions import Version, number, since_tensorflow
+from edgekit.optimize import model_tree
 
 # op → (version with an int8 input, version with an int16 input); 0: no rule
 _BY_INPUT: Mapping[str, tuple[int, int]] = {
@@ -78,6 +79,9 @@ _BY_INPUT: Mapping[str, tuple[int, int]] = {
     "TRANSPOSE_CONV": (2, 0),
     "UNPACK": (2, 4),
 }
+_MIN_RUNTIME = b"min_runtime_version"
+INT16_ACTIVATIONS: Version = (2, 3)
+"""TensorFlow Lite with the first int16x8 kernels (release notes of TensorFlow 2.3)."""
 _DATA_INPUT = {"SPLIT": 1, "TRANSPOSE_CONV": 1}  # the others: 0
 
 # op → (hybrid per tensor, hybrid per channel, int8, int4 weights, int16 with a bias type of its own)
@@ -98,12 +102,38 @@ def raise_versions(model: Any) -> dict[str, int]:
     for graph in model.subgraphs:
         for op in graph.operators or ():
             code = model.operatorCodes[op.opcodeIndex]
-            name = flatbuffer.op_name(model, op)
+            name = model_tree.op_name(model, op)
             wanted = _version(name, op, graph.tensors)
             if wanted > code.version:
                 code.version = wanted
                 raised[name] = wanted
     return raised
+
+
+def set_min_runtime(model: Any, *, at_least: Version = ()) -> None:
+    """Writes the oldest TensorFlow Lite version with all op versions into the metadata of a ``ModelT``.
+
+    Args:
+        model: changed in place.
+        at_least: a version needed for other reasons (16-bit activations have kernels without a version of their own).
+    """
+    codes = {op.opcodeIndex: model_tree.op_name(model, op) for graph in model.subgraphs for op in graph.operators or ()}
+    needed = [since_tensorflow(name, model.operatorCodes[index].version) for index, name in codes.items()]
+    entry = next((m for m in model.metadata or () if m.name == _MIN_RUNTIME), None)
+    claimed = (
+        ()
+        if entry is None
+        else number(bytes(model.buffers[entry.buffer].data).split(b"\0")[0].decode("ascii", "replace"))
+    )
+    oldest = max((*(found for found in needed if found), at_least, claimed))
+    text = ".".join(map(str, (*oldest, 0)[:3])).encode().ljust(16, b"\0")
+    if entry is None:
+        schema = model_tree.schema()
+        buffer, entry = schema.BufferT(), schema.MetadataT()
+        model.buffers.append(buffer)
+        entry.name, entry.buffer = _MIN_RUNTIME, len(model.buffers) - 1
+        model.metadata = [*(model.metadata or ()), entry]
+    model.buffers[entry.buffer].data = list(text)
 
 
 def _version(name: str, op: Any, tensors: Sequence[Any]) -> int:
@@ -206,7 +236,7 @@ _SPECIAL: Mapping[str, Callable[[Any, Sequence[Any], Sequence[Any]], int]] = {
 def _type(tensors: Sequence[Any], position: int) -> str:
     if position >= len(tensors) or tensors[position] is None:
         return ""
-    return flatbuffer.dtype(tensors[position])
+    return model_tree.dtype(tensors[position])
 
 
 def _scales(tensor: Any) -> int:
