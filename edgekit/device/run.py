@@ -6,7 +6,7 @@ import base64
 import binascii
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgekit.core import decode
@@ -18,6 +18,7 @@ from edgekit.device.connect import Device
 from edgekit.device.provision import BoardRuntime
 from edgekit.runner.answer import read_answer, read_trial
 from edgekit.runner.compare import SmokeResult, compare_outputs
+from edgekit.runner.host import host_outputs
 from edgekit.runner.protocol import Description, Job, Trial
 
 if TYPE_CHECKING:
@@ -38,11 +39,13 @@ class PushedSamples:
     Attributes:
         paths: per sample the raw tensor files there, in the model's input order: a job's ``samples``.
         uploaded_bytes: what had to be sent.
+        contents: the same tensors, raw.
         notices: says so where the samples are random.
     """
 
     paths: tuple[tuple[str, ...], ...]
     uploaded_bytes: int
+    contents: tuple[tuple[bytes, ...], ...] = field(repr=False)
     notices: tuple[Notice, ...] = ()
 
 
@@ -140,7 +143,8 @@ def push_samples(
             ),
         )
     paths, uploaded = _push_raw(device, samples)
-    return PushedSamples(paths=paths, uploaded_bytes=uploaded, notices=notices)
+    contents = tuple(map(tuple, samples))
+    return PushedSamples(paths=paths, uploaded_bytes=uploaded, contents=contents, notices=notices)
 
 
 def smoke_test(
@@ -155,7 +159,8 @@ def smoke_test(
 ) -> SmokeResult:
     """Runs the artifact's golden inputs on the board and compares what comes out with the golden outputs.
 
-    A bare ``.tflite`` has no golden outputs: it is run with random inputs, and only NaN and crashes can be seen.
+    A bare ``.tflite`` has none: it is run with random inputs, and what comes out is compared with what LiteRT gives on
+    this machine; where this machine has no LiteRT, only crashes and NaN can be seen.
 
     Args:
         device, runtime: the board and what runs there.
@@ -182,16 +187,7 @@ def smoke_test(
     trial = run_job(device, runtime, job, timeout_s)
     found = [[_decoded(text, device) for text in sample] for sample in trial.outputs]
     if manifest is None or not manifest.golden:
-        reason = "ran with random inputs; there are no golden outputs to compare with"
-        return SmokeResult(
-            ok=trial.finite,
-            exact=False,
-            max_abs_diff=None,
-            cosine=None,
-            samples=len(found),
-            reference="none",
-            reason=reason if trial.finite else "NaN or infinity on the board",
-        )
+        return _compared_with_host(artifact, pushed, trial, found)
     golden = [[tensor.raw() for tensor in sample.outputs] for sample in manifest.golden]
     if len(found) != len(golden):
         raise DeviceError(f"{device.name}: {len(found)} of {len(golden)} golden samples were run")
@@ -202,6 +198,35 @@ def smoke_test(
         float_kernels=manifest.kind == "float32",
         reference="golden outputs of the artifact",
     )
+
+
+def _compared_with_host(
+    artifact: Artifact, pushed: PushedSamples, trial: Trial, found: list[list[bytes]]
+) -> SmokeResult:
+    golden = host_outputs(artifact.path, pushed.contents)
+    if golden is None or not trial.finite:
+        reason = "ran with random inputs; there is nothing to compare the outputs with"
+        return SmokeResult(
+            ok=trial.finite,
+            exact=False,
+            max_abs_diff=None,
+            cosine=None,
+            samples=len(found),
+            reference="none",
+            reason=reason if trial.finite else "NaN or infinity on the board",
+        )
+    # scales are not known here: in steps of the output, as far as its dtype is a quantized one
+    quantized = ("int8", "uint8", "int16")
+    specs = [
+        TensorSpec(
+            name=tensor["name"],
+            dtype=tensor["dtype"],
+            shape=tuple(tensor["shape"]),
+            scale=1.0 if tensor["dtype"] in quantized else None,
+        )
+        for tensor in trial.outputs_info
+    ]
+    return compare_outputs(golden, found, specs, float_kernels=False, reference="LiteRT on this machine")
 
 
 def _ask(device: Device, runtime: BoardRuntime, request: dict[str, Any], timeout_s: float) -> dict[str, Any]:

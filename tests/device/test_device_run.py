@@ -297,3 +297,21 @@ def test_nan_on_the_board_fails_the_smoke_test(device, runtime, tmp_path):
     result = smoke_test(device, runtime, push(device, bare.path), bare)
     assert not result.ok
     assert "NaN" in result.reason
+
+
+@pytest.mark.parametrize("content", [tiny_tflite.dense_int8(), tiny_tflite.subtract()], ids=["int8", "float"])
+def test_a_bare_model_is_compared_with_this_machines_litert(content, device, runtime, tmp_path):
+    bare = artifacts.open_artifact(tiny_tflite.write(tmp_path, content))
+    result = smoke_test(device, runtime, push(device, bare.path), bare)
+    assert (result.ok, result.exact, result.samples) == (True, True, 3)
+    assert result.reference == "LiteRT on this machine"
+
+
+def test_a_bare_model_passes_without_a_reference_and_says_so(device, runtime, tmp_path, monkeypatch):
+    bare = artifacts.open_artifact(tiny_tflite.write(tmp_path, tiny_tflite.dense_int8()))
+    monkeypatch.setattr(sys, "platform", "darwin")  # no installed library counts there
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    result = smoke_test(device, runtime, push(device, bare.path), bare)
+    assert (result.ok, result.max_abs_diff, result.reference) == (True, None, "none")
+    assert "nothing to compare" in result.reason

@@ -1,0 +1,76 @@
+"""Runs a model on this machine with the payload: the reference for models that bring no golden outputs."""
+
+from __future__ import annotations
+
+import base64
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgekit.core.errors import DependencyError, EdgekitError, RuntimeMissingError
+from edgekit.core.hashing import sha256_file
+from edgekit.runner import payload
+from edgekit.runner.answer import read_answer
+from edgekit.runner.runtimes import choose_library
+
+
+def host_outputs(
+    model: Path, samples: Sequence[Sequence[bytes]], *, timeout_s: float = 300.0
+) -> list[list[bytes]] | None:
+    """The raw outputs that this machine's LiteRT gives for raw input samples.
+
+    Args:
+        model: a .tflite file.
+        samples: per sample, the raw bytes of each input, in the model's order.
+        timeout_s: for all samples together.
+
+    Returns:
+        Per sample the raw outputs, in the model's order; None where this machine has no LiteRT or where it fails on
+        the model: then there is no reference.
+    """
+    try:
+        library = choose_library(platform.machine(), *_libc())
+    except (DependencyError, RuntimeMissingError):
+        return None
+    with tempfile.TemporaryDirectory(prefix="edgekit-") as name:
+        request = {
+            "mode": "smoke",
+            "model": str(model.absolute()),
+            "model_sha256": sha256_file(model),
+            "library": str(library.path),
+            "num_threads": 1,
+            "samples": _written(Path(name), samples),
+            "cpus": [],
+            "time_limit_s": timeout_s,
+        }
+        try:
+            done = subprocess.run(
+                [sys.executable, "-I", "-S", payload.__file__],
+                input=json.dumps(request).encode() + b"\n",
+                capture_output=True,
+                timeout=timeout_s + 10,
+                check=False,
+            )
+            status = done.returncode if done.returncode >= 0 else 128 - done.returncode
+            answer = read_answer(done.stdout, done.stderr, status, board="this machine")
+        except (EdgekitError, OSError, subprocess.TimeoutExpired):
+            return None
+    return [[base64.b64decode(text) for text in sample] for sample in answer["outputs"]]
+
+
+def _libc() -> tuple[str | None, str | None]:
+    name, version = platform.libc_ver()
+    return name or None, version or None
+
+
+def _written(folder: Path, samples: Sequence[Sequence[bytes]]) -> list[list[str]]:
+    paths = []
+    for number, sample in enumerate(samples):
+        paths.append([str(folder / f"{number}-{index}.raw") for index in range(len(sample))])
+        for path, raw in zip(paths[-1], sample):
+            Path(path).write_bytes(raw)
+    return paths
