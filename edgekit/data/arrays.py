@@ -179,12 +179,17 @@ def open_npz(path: Path) -> dict[str, ArrayFile]:
 
 
 def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, numpy.dtype[Any]]:
-    version = npy.read_magic(stream)
-    if version == (1, 0):
-        return npy.read_array_header_1_0(stream)
-    if version == (2, 0):
-        return npy.read_array_header_2_0(stream)
-    raise ValueError(f".npy version {version[0]}.{version[1]}")
+    try:
+        version = npy.read_magic(stream)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f".npy version {version[0]}.{version[1]}")
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran, dtype = read(stream)
+    except Exception as error:  # the header is Python source: a damaged one fails in many ways
+        raise ValueError(f"its header is damaged: {error}") from error
+    if any(length < 0 for length in shape):
+        raise ValueError(f"its header is damaged: shape {shape}")
+    return shape, fortran, dtype
 
 
 def _described(

@@ -90,6 +90,11 @@ def to_real(array: Array, preprocessing: Preprocessing, *, channels_axis: int = 
     Raises:
         DataError: ``--mean`` or ``--std`` has another number of values than the data have channels.
     """
+    with numpy.errstate(over="ignore"):  # infinity is found, with its row, when the data are checked
+        return _real(array, preprocessing, channels_axis)
+
+
+def _real(array: Array, preprocessing: Preprocessing, channels_axis: int) -> Array:
     if not preprocessing.arithmetic:
         return array.astype(numpy.float32, copy=False)
     real = array.astype(numpy.float64)

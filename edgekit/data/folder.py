@@ -53,15 +53,15 @@ class FolderSource:
             first_size, first_channels = image_form(self._files[0])
             size, channels = size or first_size, channels or first_channels
         self._size, self._channels, self._channels_first = size, channels, channels_first
-        self._resized = 0
+        self._resized = False
         self._notices = _notices(root, classes, others, self._labels)
 
     @property
     def notices(self) -> tuple[Notice, ...]:
-        """What the user should know; after a pass also how many images were resized."""
+        """What the user should know; after a pass also whether images were resized."""
         if not self._resized:
             return self._notices
-        message = f"{self._resized} images of {self.root} were resized to {self._size[1]}x{self._size[0]} (bilinear)"
+        message = f"images of {self.root} are resized to {self._size[1]}×{self._size[0]} (bilinear)"
         hint = "resize them yourself if the model was trained with another filter or with cropping"
         return (*self._notices, Notice(code="images-resized", message=message, hint=hint))
 
@@ -71,7 +71,6 @@ class FolderSource:
 
     def blocks(self, rows: Array | None) -> Iterator[Block]:
         """See :class:`~edgekit.data.block.Source`."""
-        resized = 0
         block_rows = min(64, rows_per_block(self._size[0] * self._size[1] * self._channels))
         for start, stop, chosen in partitions(self.count(), block_rows, rows):
             indices = numpy.arange(start, stop) if chosen is None else chosen + start
@@ -81,8 +80,7 @@ class FolderSource:
             for index in indices:
                 image, changed = read_image(self._files[index], size=self._size, channels=self._channels)
                 images.append(image.transpose(2, 0, 1) if self._channels_first else image)
-                resized += changed
-            self._resized = max(self._resized, resized)
+                self._resized = self._resized or changed
             labels = self._labels[indices] if self.has_labels else None
             yield Block(inputs={"": numpy.stack(images)}, labels=labels, indices=indices)
 

@@ -42,7 +42,7 @@ def test_images_get_the_size_and_channels_of_the_model(tmp_path: Path) -> None:
     assert [row.shape for row in rows] == [(8, 8, 3), (8, 8, 3)]
     assert rows[0].max() == 100
     assert rows[0].dtype == numpy.float32
-    assert "1 images of" in dataset.notices[0].message
+    assert "are resized to 8×8" in dataset.notices[0].message
     assert next(open_dataset(data_spec(tmp_path), inputs=image(8, 8)).rows()).inputs["image"].shape == (8, 8)
 
 

@@ -194,6 +194,24 @@ def test_a_truncated_npy_is_a_named_error(tmp_path: Path) -> None:
         list(open_dataset(data_spec(tmp_path / "d.npy")).rows())
 
 
+@pytest.mark.parametrize("name", ["d.npz", "d.npy"])
+def test_random_damage_ends_in_named_errors_only(tmp_path: Path, name: str) -> None:
+    generator = numpy.random.default_rng(0)
+    (numpy.save if name == "d.npy" else numpy.savez_compressed)(tmp_path / name, numpy.ones((20, 3)))
+    raw = (tmp_path / name).read_bytes()
+    errors = 0
+    for _ in range(100):
+        damaged = bytearray(raw)
+        for place in generator.integers(0, min(len(raw), 200), 4):
+            damaged[place] = generator.integers(0, 256)
+        (tmp_path / name).write_bytes(damaged)
+        try:
+            list(open_dataset(data_spec(tmp_path / name)).rows())
+        except DataError:
+            errors += 1
+    assert errors > 50
+
+
 def test_an_array_without_rows_is_a_named_error(tmp_path: Path) -> None:
     numpy.savez(tmp_path / "d.npz", x=numpy.ones((0, 4)))
     with pytest.raises(DataError, match="holds no rows"):
