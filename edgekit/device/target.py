@@ -25,6 +25,7 @@ class Target:
         ssh: as OpenSSH would resolve it; None: this machine.
         host_key: pinned in the inventory, ``TYPE BASE64``.
         workspace: our folder there, as given (``~`` is the board's).
+        profile_implied: nobody named the profile, it only has the board's name.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Target:
     ssh: SshSettings | None
     host_key: str | None = None
     workspace: str | None = None
+    profile_implied: bool = False
 
 
 def resolve(
@@ -86,6 +88,7 @@ def resolve(
         ssh=settings,
         host_key=pinned.host_key if pinned else None,
         workspace=entry.workspace if entry else None,
+        profile_implied=profile is None and (entry is None or entry.profile is None),
     )
 
 

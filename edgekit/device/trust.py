@@ -63,7 +63,7 @@ def pin(name: str, key: HostKey) -> InventoryEntry:
             raise UsageError(
                 f"{name!r} is not in the inventory", hint=f"`edgekit devices add {name} --host ADDRESS` first"
             )
-        entry = InventoryEntry(name=name, host=name, profile=name)
+        entry = InventoryEntry(name=name, host=name)
     entry = dataclasses.replace(entry, host_key=key.text)
     inventory.add(entry, replace=True)
     return entry

@@ -27,9 +27,10 @@ def authenticate(transport: Any, settings: SshSettings, *, name: str, ask: Calla
         UnreachableError: the connection broke, or the server stopped answering.
     """
     attempt = _Attempt(transport, settings, name)
-    if attempt.done_by_none():
+    if settings.public_keys and attempt.with_keys(ask):
         return
-    if settings.public_keys and "publickey" in attempt.allowed and attempt.with_keys(ask):
+    # asked for last: sshd lets every refused attempt take at least 5 ms
+    if attempt.done_by_none():
         return
     if settings.passwords and ask is not None and attempt.with_password(ask):
         return
@@ -61,7 +62,12 @@ class _Attempt:
 
     def with_keys(self, ask: Callable[[str], str] | None) -> bool:
         """Tries keys until one is accepted."""
-        return any(self._key(label, key) for label, key in self._keys(ask))
+        for label, key in self._keys(ask):
+            if "publickey" not in self.allowed:
+                return False
+            if self._key(label, key):
+                return True
+        return False
 
     def with_password(self, ask: Callable[[str], str]) -> bool:
         """Asks for a password, at most three times as ssh does."""
@@ -87,8 +93,9 @@ class _Attempt:
         who = f"{self.settings.user}@{self.settings.hostname}"
         if self.locked and not self.tried:
             key = self.locked[0]
+            why = "nobody is there to ask for its passphrase" if ask is None else "no passphrase was given"
             return AuthenticationError(
-                f"{self.name}: the key {key} is encrypted and nobody is there to ask for its passphrase",
+                f"{self.name}: the key {key} is encrypted and {why}",
                 hint=f"load it into an agent first: `ssh-add {key}`",
             )
         tried = ", ".join(self.tried) or "no key was found"
@@ -111,6 +118,9 @@ class _Attempt:
         self.tried.append(label)
         try:
             more = self.transport.auth_publickey(self.settings.user, key)
+        except paramiko.BadAuthenticationType as error:
+            self.allowed = tuple(error.allowed_types)
+            return False
         except paramiko.AuthenticationException as error:
             self._broken(error)
             return False
@@ -158,6 +168,7 @@ class _Attempt:
             secret = ask(f"passphrase of {path}: ")
             if not secret:
                 return None
+            self.locked.remove(path)
             key = paramiko.PKey.from_path(str(path), secret.encode())
         except (TypeError, paramiko.PasswordRequiredException):
             self.locked.append(path)  # that is how the cryptography package says "encrypted"
@@ -169,7 +180,6 @@ class _Attempt:
             wrong = "wrong passphrase" if ask else f"not a private key that we can use ({type(error).__name__})"
             self.notes.append(f"{path}: {wrong}")
             return None
-        self.locked.remove(path)
         return key
 
 

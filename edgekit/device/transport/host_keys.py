@@ -108,18 +108,21 @@ def algorithms(known: KnownKeys, supported: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in wanted if name in supported)
 
 
-def verify(shown: HostKey, known: KnownKeys, settings: SshSettings, *, name: str) -> None:
+def verify(shown: HostKey, known: KnownKeys, settings: SshSettings, *, name: str, jump: bool = False) -> None:
     """Lets a connection go on only when the server's key is known.
 
     Args:
         name: how the user calls the board, for the command in the hint.
+        jump: it is a host on the way, which has no entry of its own to pin a key in.
 
     Raises:
         HostKeyError: unknown, changed or revoked. Nothing has been sent to the server but the key exchange.
     """
     where = address(settings.hostname, settings.port)
     details: dict[str, object] = {"fingerprint": shown.fingerprint, "type": shown.type, "host": where}
-    trust = f"edgekit devices trust {name} --fingerprint {shown.fingerprint}"
+    trust = f"`edgekit devices trust {name} --fingerprint {shown.fingerprint}`"
+    if jump:
+        trust = f"connect once with `ssh -p {settings.port} {settings.user}@{settings.hostname}`"
     own = "compare it with `ssh-keygen -lf /etc/ssh/ssh_host_{}_key.pub` on the board itself".format(
         "ecdsa" if "ecdsa" in shown.type else shown.type.removeprefix("ssh-")
     )
@@ -137,7 +140,7 @@ def verify(shown: HostKey, known: KnownKeys, settings: SshSettings, *, name: str
             f"{name}: THE HOST KEY OF {where} HAS CHANGED: it shows {shown.fingerprint} ({shown.type}), "
             f"known is {listed}",
             hint=f"either somebody sits in between, or the board was installed anew; only in that case: {own}, "
-            f"then `{trust}`",
+            f"then {trust}",
             details={**details, "known": [key.fingerprint for key, _ in known.trusted], "changed": True},
         )
     also = ""
@@ -145,7 +148,7 @@ def verify(shown: HostKey, known: KnownKeys, settings: SshSettings, *, name: str
         also = f" ({known.authority} names a certificate authority for it: edgekit does not use host certificates)"
     raise HostKeyError(
         f"{name}: the host key of {where} is unknown: {shown.fingerprint} ({shown.type}){also}",
-        hint=f"{own}, then `{trust}`",
+        hint=f"{own}, then {trust}",
         details={**details, "changed": False},
     )
 

@@ -69,7 +69,9 @@ class Session:
             self._below.close()
 
 
-def open_session(settings: SshSettings, *, name: str, pinned: str | None, ask: Ask, deadlines: Deadlines) -> Session:
+def open_session(
+    settings: SshSettings, *, name: str, pinned: str | None, ask: Ask, deadlines: Deadlines, jump: bool = False
+) -> Session:
     """A connection whose server showed a known key and let us in.
 
     Raises:
@@ -80,7 +82,7 @@ def open_session(settings: SshSettings, *, name: str, pinned: str | None, ask: A
     session = _greeted(settings, name=name, pinned=pinned, ask=ask, deadlines=deadlines)
     try:
         known = host_keys.known_keys(settings, pinned=pinned)
-        host_keys.verify(shown_key(session), known, settings, name=name)
+        host_keys.verify(shown_key(session), known, settings, name=name, jump=jump)
         authenticate(session.transport, settings, name=name, ask=ask)
         session.transport.set_keepalive(15)
     except BaseException:
@@ -171,7 +173,8 @@ def _jump(settings: SshSettings, *, name: str, ask: Ask, deadlines: Deadlines) -
     if last in jumps:
         raise UnreachableError(f"{name}: the jump host {last} jumps through itself", hint="correct ProxyJump")
     hop = dataclasses.replace(hop, jumps=jumps)
-    return open_session(hop, name=address.host, pinned=None, ask=ask, deadlines=deadlines)
+    label = f"{name}, jump host {last}"
+    return open_session(hop, name=label, pinned=None, ask=ask, deadlines=deadlines, jump=True)
 
 
 def _socket(settings: SshSettings, *, name: str, stall_s: float, limit: float) -> socket.socket:
