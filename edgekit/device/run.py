@@ -37,7 +37,7 @@ class PushedSamples:
     """Input samples on a board.
 
     Attributes:
-        paths: per sample the raw tensor files there, in the model's input order: a job's ``samples``.
+        paths: where the raw tensors are there, per sample in the model's input order: a job's ``samples``.
         uploaded_bytes: what had to be sent.
         contents: the same tensors, raw.
         notices: says so where the samples are random.
@@ -240,16 +240,19 @@ def _ask(device: Device, runtime: BoardRuntime, request: dict[str, Any], timeout
 
 
 def _push_raw(device: Device, samples: list[list[bytes]]) -> tuple[tuple[tuple[str, ...], ...], int]:
+    """All tensors go in one file, because every push takes several round trips."""
     import hashlib
 
-    uploaded, at = 0, {}
-    for raw in (tensor for sample in samples for tensor in sample):
-        name = hashlib.sha256(raw).hexdigest()[:24]
-        if raw not in at:
-            pushed = device.workspace.push_bytes(raw, f"samples/{name}.raw")
-            uploaded += pushed.uploaded_bytes
-            at[raw] = pushed.path
-    return tuple(tuple(at[raw] for raw in sample) for sample in samples), uploaded
+    content = b"".join(raw for sample in samples for raw in sample)
+    pushed = device.workspace.push_bytes(content, f"samples/{hashlib.sha256(content).hexdigest()[:24]}.raw")
+    places, offset = [], 0
+    for sample in samples:
+        row = []
+        for raw in sample:
+            row.append(f"{pushed.path}@{offset}")
+            offset += len(raw)
+        places.append(tuple(row))
+    return tuple(places), pushed.uploaded_bytes
 
 
 def _random_samples(inputs: tuple[TensorSpec, ...], seed: int) -> list[list[bytes]]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence, Tuple, Union
 
     Record = Dict[str, Any]
+    Source = Union[bytes, Tuple[str, int]]
 
 BEGIN = "@@edgekit-answer-begin@@"
 END = "@@edgekit-answer-end@@"
@@ -483,15 +484,16 @@ class LiteRtLibrary:
             self._outputs,
         )
 
-    def put(self, index: int, source: Union[bytes, str]) -> None:
-        """Fills an input from bytes, or straight from a file (a path) without a copy on the Python side."""
+    def put(self, index: int, source: Source) -> None:
+        """Fills an input from bytes, or straight from a place in a file without a copy on the Python side."""
         count = self.inputs[index]["bytes"]
         address = self._lock(self._inputs[index], _WRITE)
         try:
             if isinstance(source, bytes):
                 ctypes.memmove(address, source, count)
             else:
-                with open(source, "rb", buffering=0) as stream:
+                with open(source[0], "rb", buffering=0) as stream:
+                    stream.seek(source[1])
                     stream.readinto((ctypes.c_char * count).from_address(address))
         finally:
             self._unlock(self._inputs[index])
@@ -676,11 +678,12 @@ class PythonModule:
         self._find_delegate()
         self.run = interpreter.invoke
 
-    def put(self, index: int, source: Union[bytes, str]) -> None:
-        """Fills an input from bytes or from a file."""
+    def put(self, index: int, source: Source) -> None:
+        """Fills an input from bytes or from a place in a file."""
         if not isinstance(source, bytes):
-            with open(source, "rb") as stream:
-                source = stream.read()
+            with open(source[0], "rb") as stream:
+                stream.seek(source[1])
+                source = stream.read(self.inputs[index]["bytes"])
         detail = self._inputs[index]
         value = self.numpy.frombuffer(source, dtype=detail["dtype"]).reshape(detail["shape"])
         self.interpreter.set_tensor(detail["index"], value)
@@ -735,7 +738,7 @@ class Samples:
 
     def __init__(self, engine: Engine, paths: Sequence[Sequence[str]], in_memory: bool) -> None:
         self.engine = engine
-        self.sources: List[List[Union[bytes, str]]] = []
+        self.sources: List[List[Source]] = []
         self.index = 0
         total = 0
         for number_, files in enumerate(paths):
@@ -760,18 +763,24 @@ class Samples:
         self.index = (self.index + 1) % len(self.sources)
 
     @staticmethod
-    def _source(path: str, tensor: Record, in_memory: bool) -> Union[bytes, str]:
+    def _source(place: str, tensor: Record, in_memory: bool) -> Source:
+        """One tensor: a file of its own, or ``PATH@OFFSET`` in a file of many."""
+        path, _, offset = place.rpartition("@")
+        if not (path and offset.isdigit()):
+            path, offset = place, ""
+        start = int(offset or 0)
         try:
-            size = os.stat(path).st_size
-            if size != tensor["bytes"]:
+            size = os.stat(path).st_size - start
+            if size != tensor["bytes"] if offset == "" else size < tensor["bytes"]:
                 text = "%s has %d bytes; the input %s (%s %s) needs %d"
                 raise Failure(
-                    "samples", text % (path, size, tensor["name"], tensor["dtype"], tensor["shape"], tensor["bytes"])
+                    "samples", text % (place, size, tensor["name"], tensor["dtype"], tensor["shape"], tensor["bytes"])
                 )
             if not in_memory:
-                return path
+                return path, start
             with open(path, "rb") as stream:
-                return stream.read()
+                stream.seek(start)
+                return stream.read(tensor["bytes"])
         except OSError as error:
             raise Failure("samples", "cannot read %s: %s" % (path, error.strerror)) from error
 

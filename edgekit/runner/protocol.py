@@ -20,7 +20,8 @@ class Job:
         library: path of ``libLiteRt*.so`` on the board; None: use ``module``.
         module: Python module of the board to use instead: ``ai_edge_litert`` or ``tflite_runtime``.
         num_threads: of the interpreter.
-        samples: one list of raw tensor files (paths on the board, in the model's input order) per sample.
+        samples: per sample the raw tensors in the model's input order, each a file on the board: ``PATH``, or
+            ``PATH@OFFSET`` where a file holds many.
         warmup_runs: least number of warm-up runs; ``warmup_s`` least time for them.
         warmup_max_s: where the pace is not steady by then, measuring begins all the same.
         min_runs: least number of measured runs; ``min_s`` least time, ``max_s`` most.

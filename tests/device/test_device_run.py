@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy
@@ -205,7 +208,7 @@ def test_a_bare_model_gets_random_samples_and_a_notice(device, runtime, tmp_path
     samples = push_samples(device, bare, runtime=runtime, model_path=path)
     assert [notice.code for notice in samples.notices] == ["random-samples"]
     assert [len(sample) for sample in samples.paths] == [2, 2, 2]
-    contents = {Path(name).read_bytes() for sample in samples.paths for name in sample}
+    contents = {raw for sample in samples.contents for raw in sample}
     assert len(contents) == 6
     assert all(any(content) for content in contents)
     assert push_samples(device, bare, runtime=runtime, model_path=path).paths == samples.paths
@@ -315,3 +318,45 @@ def test_a_bare_model_passes_without_a_reference_and_says_so(device, runtime, tm
     result = smoke_test(device, runtime, push(device, bare.path), bare)
     assert (result.ok, result.max_abs_diff, result.reference) == (True, None, "none")
     assert "nothing to compare" in result.reason
+
+
+# ----------------------------------------------------------------------------------------------------------- over SSH
+
+
+def test_the_whole_way_over_ssh(pi4, int8):
+    runtime = prepare_runtime(pi4, pi4.facts())
+    assert runtime.uploaded_bytes > 5_000_000
+    path = push(pi4, int8.path)
+    samples = push_samples(pi4, int8, runtime=runtime, model_path=path)
+    assert smoke_test(pi4, runtime, path, int8, samples=samples).exact
+    job = new_job(runtime, model_path=path, model_sha256=sha256_file(int8.path), samples=samples.paths)
+    assert len(run_job(pi4, runtime, quick(job), 30).latency_ns) >= 5
+    assert prepare_runtime(pi4, pi4.facts()).uploaded_bytes == 0
+
+
+def test_nothing_is_left_running_on_the_board_when_the_connection_goes_away(pi4, int8):
+    runtime = prepare_runtime(pi4, pi4.facts())
+    path = push(pi4, int8.path)
+    samples = push_samples(pi4, int8, runtime=runtime, model_path=path).paths
+    job = new_job(runtime, model_path=path, model_sha256=sha256_file(int8.path), samples=samples)
+    long = dataclasses.replace(job, min_s=60.0, max_s=60.0)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run_job, pi4, runtime, long, 90.0)
+        assert appears(runtime.payload_path)
+        pi4.transport.close()
+        with pytest.raises(DeviceError):
+            running.result(timeout=30)
+    assert appears(runtime.payload_path, wanted=False)
+
+
+def appears(argument: str, *, wanted: bool = True) -> bool:
+    """Waits until a process with this argument is there, or is gone."""
+    for _ in range(200):
+        found = False
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                found = found or argument.encode() in (folder / "cmdline").read_bytes().split(b"\0")
+        if found == wanted:
+            return True
+        time.sleep(0.05)
+    return False

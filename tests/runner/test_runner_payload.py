@@ -291,6 +291,18 @@ def test_samples_that_do_not_fit_are_told(samples, dense, job):
     assert start(job(dense, samples)).error == "samples"
 
 
+def test_samples_may_share_one_file(tmp_path, dense, job):
+    samples = [normal(1, 8, seed=n) for n in range(3)]
+    shared = tmp_path / "all@2.raw"
+    shared.write_bytes(b"".join(sample.tobytes() for sample in samples))
+    places = [[f"{shared}@{32 * number}"] for number in range(3)]
+    request = {**job(dense, [[samples[0]]]), "samples": places}
+    for mode in ("latency", "memory"):
+        assert start({**request, "mode": mode}).answer["finite"] is True
+    assert raw(start(request).answer) == [interpret(dense, [sample]) for sample in samples]
+    assert start({**request, "samples": [[f"{shared}@80"]]}).error == "samples"
+
+
 def test_a_missing_sample_file_is_told(dense, job):
     request = job(dense, [[normal(1, 8)]])
     Path(request["samples"][0][0]).unlink()
