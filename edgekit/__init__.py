@@ -1,3 +1,74 @@
-"""edgekit: make a trained model small and fast, put it on your own boards, measure it there."""
+"""edgekit: make a trained model small and fast, put it on your own boards, measure it there.
+
+The verbs of the command line, as functions over records:
+
+    import edgekit
+
+    artifact = edgekit.optimize("model.keras", data="data.npz", recipe="prune-int8", max_drop=0.5)
+    edgekit.deploy(artifact, device="pi4")
+    edgekit.benchmark([artifact, "other.tflite"], device=["local", "pi4"], num_threads=[1, 4])
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+# the room first: imported later, it would take the place of the verb of the same name
+import edgekit.optimize  # noqa: F401
+
+if TYPE_CHECKING:
+    from edgekit.core.artifact import Artifact, Manifest, open_artifact
+    from edgekit.core.errors import EdgekitError
+    from edgekit.results.store import open_store
+    from edgekit.verbs.benchmark import benchmark
+    from edgekit.verbs.boards import Reach
+    from edgekit.verbs.deploy import deploy, rollback
+    from edgekit.verbs.evaluate import evaluate
+    from edgekit.verbs.inspect import audit, inspect
+
+from edgekit.verbs.optimize import convert, optimize, prune, quantize
 
 __version__ = "0.1.0"
+
+_LAZY = {
+    "Artifact": "edgekit.core.artifact",
+    "EdgekitError": "edgekit.core.errors",
+    "Manifest": "edgekit.core.artifact",
+    "Reach": "edgekit.verbs.boards",
+    "audit": "edgekit.verbs.inspect",
+    "benchmark": "edgekit.verbs.benchmark",
+    "deploy": "edgekit.verbs.deploy",
+    "evaluate": "edgekit.verbs.evaluate",
+    "inspect": "edgekit.verbs.inspect",
+    "open_artifact": "edgekit.core.artifact",
+    "open_store": "edgekit.results.store",
+    "rollback": "edgekit.verbs.deploy",
+}
+
+__all__ = [
+    "Artifact",
+    "EdgekitError",
+    "Manifest",
+    "Reach",
+    "audit",
+    "benchmark",
+    "convert",
+    "deploy",
+    "evaluate",
+    "inspect",
+    "open_artifact",
+    "open_store",
+    "optimize",
+    "prune",
+    "quantize",
+    "rollback",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first used: ``edgekit --help`` pays for none of them."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'edgekit' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_LAZY[name]), name)

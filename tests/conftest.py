@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-pytest_plugins = ["sshd_board"]
+pytest_plugins = ["sshd_board", "emulated_board"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Golden files are readable summaries; this writes them anew, to be read before they are committed."""
+    parser.addoption("--update-goldens", action="store_true", help="write the golden files anew")
 
 
 @pytest.fixture(autouse=True)

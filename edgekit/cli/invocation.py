@@ -107,7 +107,7 @@ def _call(name: str, app: typer.Typer, arguments: list[str]) -> int:
 
     tree = typer.main.get_command(app)
     try:
-        tree.main(
+        status = tree.main(
             arguments,
             prog_name=f"edgekit {name}",
             standalone_mode=False,
@@ -115,12 +115,10 @@ def _call(name: str, app: typer.Typer, arguments: list[str]) -> int:
             max_content_width=100,
             help_option_names=["--help", "-h"],
         )
-    except Exit as ended:
-        return ended.exit_code
     finally:
         if _running is not None:
             _running.close()
-    return 0
+    return status if isinstance(status, int) else 0  # what exit_with gave
 
 
 def _output(name: str, arguments: list[str]) -> Output:

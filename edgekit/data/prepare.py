@@ -6,7 +6,7 @@ The user's functions run there too: what they import, print or break stays out o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from edgekit.core.artifact import TensorSpec
@@ -16,7 +16,7 @@ from edgekit.core.errors import DataError
 from edgekit.core.events import EventSink, ignore, task
 from edgekit.core.notice import Notice
 from edgekit.data.findings import DataReport, FirstLayers, Role
-from edgekit.data.spec import DataSpec, Splits
+from edgekit.data.spec import DataChoice, Splits
 
 _ORDER: tuple[Role, ...] = ("evaluation", "representative", "training")  # the first is what the others are held to
 
@@ -32,10 +32,10 @@ class PreparedData:
         has_labels: role → whether its rows have labels.
     """
 
-    splits: Splits
-    reports: dict[str, DataReport]
-    fingerprints: dict[str, str]
-    has_labels: dict[str, bool]
+    splits: Splits = field(default_factory=Splits)
+    reports: dict[str, DataReport] = field(default_factory=dict)
+    fingerprints: dict[str, str] = field(default_factory=dict)
+    has_labels: dict[str, bool] = field(default_factory=dict)
 
     @property
     def notices(self) -> tuple[Notice, ...]:
@@ -45,13 +45,11 @@ class PreparedData:
 
 
 def prepare_data(
-    data: DataSpec | None,
-    representative: DataSpec | None = None,
-    evaluation: DataSpec | None = None,
-    training: DataSpec | None = None,
+    choice: DataChoice,
     *,
     inputs: Sequence[TensorSpec],
     needs_training: bool = False,
+    needs_representative: bool = True,
     seed: int = 0,
     num_classes: int | None = None,
     first_layers: FirstLayers | None = None,
@@ -61,7 +59,8 @@ def prepare_data(
     """Divides the rows between the roles (:func:`edgekit.data.split.split`), checks them and takes fingerprints.
 
     Args:
-        data, representative, evaluation, training, needs_training, seed: see :func:`edgekit.data.split.split`.
+        choice: what the user gave.
+        needs_training, needs_representative, seed: see :func:`edgekit.data.split.split`.
         inputs: the model's.
         num_classes, first_layers: see :func:`edgekit.data.check.check_dataset`.
         time_limit_s: for all of it.
@@ -77,9 +76,10 @@ def prepare_data(
             "edgekit.data.prepare:prepare_here",
             time_limit_s,
             on_event,
-            specs={"data": data, "representative": representative, "evaluation": evaluation, "training": training},
+            choice=choice,
             inputs=list(inputs),
             needs_training=needs_training,
+            needs_representative=needs_representative,
             seed=seed,
             num_classes=num_classes,
             first_layers=first_layers,
@@ -89,9 +89,10 @@ def prepare_data(
 
 
 def prepare_here(
-    specs: Mapping[str, Any],
+    choice: Mapping[str, Any],
     inputs: Sequence[Any],
     needs_training: bool,
+    needs_representative: bool,
     seed: int,
     num_classes: int | None,
     first_layers: Any,
@@ -104,8 +105,17 @@ def prepare_here(
 
     wanted = from_json(tuple[TensorSpec, ...], inputs, source="the model's inputs")
     layers = first_layers and from_json(FirstLayers, first_layers, source="the model's first layers")
-    given = {role: _spec(value) for role, value in specs.items()}
-    splits = split(**given, needs_training=needs_training, seed=seed, inputs=wanted)
+    given = from_json(DataChoice, choice, source="the data")
+    splits = split(
+        given.data,
+        given.representative,
+        given.evaluation,
+        given.training,
+        needs_training=needs_training,
+        needs_representative=needs_representative,
+        seed=seed,
+        inputs=wanted,
+    )
     reports: dict[str, DataReport] = {}
     fingerprints: dict[str, str] = {}
     has_labels: dict[str, bool] = {}
@@ -128,10 +138,6 @@ def prepare_here(
         if role == "evaluation":
             reference = (reports[role].minimum, reports[role].maximum)
     return PreparedData(splits=splits, reports=reports, fingerprints=fingerprints, has_labels=has_labels)
-
-
-def _spec(value: Any) -> DataSpec | None:
-    return None if value is None else from_json(DataSpec, value, source="a dataset")
 
 
 def _in_child(function: str, time_limit_s: float, on_event: EventSink, **arguments: Any) -> Any:

@@ -56,19 +56,35 @@ class DataSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DataChoice:
+    """What a user gave: one dataset for all roles, or one for some of them; all with the same preprocessing."""
+
+    data: DataSpec | None = None
+    representative: DataSpec | None = None
+    evaluation: DataSpec | None = None
+    training: DataSpec | None = None
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """None where nothing was given."""
+        given = self.data or self.evaluation or self.representative or self.training
+        return given.preprocessing if given else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Splits:
     """The rows of each role.
 
     Attributes:
-        training: None where nothing trains.
-        representative: calibrates.
+        training: fine-tunes; None where nothing trains.
+        representative: calibrates; None where nothing does.
         evaluation: scores; None where there is nothing to score with.
         notices: how the rows were chosen, and overlaps.
     """
 
-    training: DataSpec | None
-    representative: DataSpec
-    evaluation: DataSpec | None
+    training: DataSpec | None = None
+    representative: DataSpec | None = None
+    evaluation: DataSpec | None = None
     notices: tuple[Notice, ...] = ()
 
 

@@ -29,6 +29,7 @@ def split(
     training: DataSpec | None = None,
     *,
     needs_training: bool = False,
+    needs_representative: bool = True,
     seed: int = 0,
     inputs: Sequence[TensorSpec] | None = None,
 ) -> Splits:
@@ -45,6 +46,7 @@ def split(
         evaluation: scores.
         training: fine-tunes.
         needs_training: whether a step of the recipe trains.
+        needs_representative: whether a step of the recipe calibrates.
         seed: of the permutation.
         inputs: the model's, so that several arrays of one file are understood.
 
@@ -52,10 +54,11 @@ def split(
         UsageError: a role that needs data has none.
         DataError: a source that cannot be opened, or has too few rows to share.
     """
-    trains = training if needs_training else None
-    given = {"training": trains, "representative": representative, "evaluation": evaluation}
+    needed = {"training": needs_training, "representative": needs_representative, "evaluation": True}
+    given = {"training": training, "representative": representative, "evaluation": evaluation}
+    given = {role: spec if needed[role] else None for role, spec in given.items()}
     given = {role: None if spec is None else in_part(spec, role) for role, spec in given.items()}
-    wanted = [role for role, spec in given.items() if spec is None and (role != "training" or needs_training)]
+    wanted = [role for role, spec in given.items() if spec is None and needed[role]]
     notices: list[Notice] = []
     if wanted and data is None:
         _check_enough(wanted)
@@ -65,11 +68,9 @@ def split(
         given.update(shared)
         notices += _order_notices(data, inputs)
     notices += _overlaps(given, inputs)
-    chosen = given["representative"]
-    assert chosen is not None
     return Splits(
         training=given["training"],
-        representative=chosen,
+        representative=given["representative"],
         evaluation=given["evaluation"],
         notices=tuple(notices),
     )

@@ -16,12 +16,13 @@ from edgekit.core.events import EventSink, ignore, task
 from edgekit.core.hashing import sha256_file, sha256_tree
 from edgekit.core.notice import Notice
 from edgekit.core.places import cache_dir
+from edgekit.data.prepare import PreparedData, prepare_data
+from edgekit.data.spec import DataChoice
 from edgekit.model import safety
 from edgekit.model.format import detect_format
 from edgekit.optimize.audit import audit_tflite, require_full_integer
 from edgekit.optimize.cache import StepCache
 from edgekit.optimize.recipe import CALIBRATED, PruneStep, Recipe
-from edgekit.optimize.rows import DataChoice, Prepared
 from edgekit.optimize.scorer import Scorer
 from edgekit.optimize.stages import Made, Source, Stages
 from edgekit.optimize.versions import versions
@@ -132,7 +133,7 @@ class _Folded:
     """Where the fold ended."""
 
     made: Made
-    prepared: Prepared
+    prepared: PreparedData
     scorer: Scorer
     steps: list[StepRecord]
     notices: tuple[Notice, ...]
@@ -188,22 +189,21 @@ class _Run:
             notices += made.notices
         return _Folded(made=made, prepared=prepared, scorer=scorer, steps=steps, notices=tuple(dict.fromkeys(notices)))
 
-    def _prepared(self, baseline: Made) -> Prepared:
+    def _prepared(self, baseline: Made) -> PreparedData:
         recipe, choice = self.request.recipe, self.request.data
-        if choice.any is None and not recipe.calibrates:
-            return Prepared()
-        outputs = baseline.outputs
-        classes = outputs[0].shape[-1] if len(outputs) == 1 and len(outputs[0].shape) == 2 else None
-        answer = self.workers.light(
-            "edgekit.optimize.rows:prepare",
-            choice=choice,
+        if choice.preprocessing is None and not recipe.calibrates:
+            return PreparedData()
+        shapes = [spec.shape for spec in baseline.outputs]
+        classes = shapes[0][-1] if len(shapes) == 1 and len(shapes[0]) == 2 and shapes[0][-1] > 0 else None
+        return prepare_data(
+            choice,
             inputs=baseline.inputs,
-            num_classes=classes if classes is not None and classes > 0 else None,
+            needs_training=recipe.trains and (choice.data or choice.training) is not None,
+            needs_representative=recipe.calibrates,
+            num_classes=classes,
             first_layers=self.stages.first_layers(),
-            trains=recipe.trains and choice.any is not None,
-            calibrates=recipe.calibrates,
+            on_event=self.on_event,
         )
-        return decode.from_json(Prepared, answer, source="prepared data")
 
     def _record(self, made: Made, scorer: Scorer) -> StepRecord:
         score = scorer.score(made.tflite)
@@ -230,7 +230,7 @@ class _Run:
         score = scorer.score(made.tflite)
         self._check_drop(score, steps)
         golden = scorer.golden(made.tflite)
-        spec = request.data.any
+        preprocessing = request.data.preprocessing
         manifest = Manifest(
             name=request.output.name.removesuffix(".tflite"),
             sha256=sha256_file(made.tflite),
@@ -241,7 +241,7 @@ class _Run:
             source_sha256=self.stages.source.sha256,
             recipe=_recipe_values(request.recipe),
             data=end.prepared.fingerprints,
-            preprocessing=decode.to_json(spec.preprocessing) if spec else {},
+            preprocessing=decode.to_json(preprocessing) if preprocessing else {},
             steps=tuple(steps),
             score=score,
             audit=audit,

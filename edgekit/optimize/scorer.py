@@ -8,9 +8,9 @@ from edgekit.core.artifact import GoldenSample, Score
 from edgekit.core.decode import from_json, to_json
 from edgekit.core.events import EventSink, task
 from edgekit.core.hashing import sha256_file
+from edgekit.data.prepare import PreparedData
 from edgekit.optimize.cache import StepCache
 from edgekit.optimize.golden import golden_samples
-from edgekit.optimize.rows import Prepared
 from edgekit.optimize.score import Evaluation, compared, score_tflite
 from edgekit.optimize.versions import versions
 
@@ -28,7 +28,9 @@ class Scorer:
         on_event: hears how far it is.
     """
 
-    def __init__(self, reference: Path, prepared: Prepared, metric: str, cache: StepCache, on_event: EventSink) -> None:
+    def __init__(
+        self, reference: Path, prepared: PreparedData, metric: str, cache: StepCache, on_event: EventSink
+    ) -> None:
         self.reference = reference
         self._prepared = prepared
         self._metric = metric
@@ -38,7 +40,7 @@ class Scorer:
 
     def score(self, model: Path) -> Score | None:
         """The score of a model beside the float model's; None without evaluation rows."""
-        if self._prepared.evaluation is None:
+        if self._prepared.splits.evaluation is None:
             return None
         reference = self._evaluation(self.reference)
         final = self._evaluation(model)
@@ -48,7 +50,7 @@ class Scorer:
 
     def golden(self, model: Path) -> tuple[GoldenSample, ...]:
         """A few real rows with what this model computes for them; none without rows."""
-        rows = self._prepared.evaluation or self._prepared.representative
+        rows = self._prepared.splits.evaluation or self._prepared.splits.representative
         if rows is None:
             return ()
         with task("take golden samples", self._on_event):
@@ -60,7 +62,7 @@ class Scorer:
         return self._evaluations[model][0]
 
     def _looked_up(self, model: Path) -> tuple[Evaluation, Path]:
-        rows = self._prepared.evaluation
+        rows = self._prepared.splits.evaluation
         assert rows is not None
         first = model == self.reference
         key = {

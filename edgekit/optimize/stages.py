@@ -16,12 +16,12 @@ from edgekit.core.events import Event, EventSink
 from edgekit.core.hashing import sha256_file
 from edgekit.core.notice import Notice
 from edgekit.data.findings import FirstLayers
+from edgekit.data.prepare import PreparedData
 from edgekit.model import config as keras_config
 from edgekit.model.format import ModelFormat
 from edgekit.optimize.cache import StepCache
 from edgekit.optimize.converter_errors import explain_death
 from edgekit.optimize.recipe import CALIBRATED, PruneStep, QuantizeStep, parameters
-from edgekit.optimize.rows import Prepared
 from edgekit.optimize.versions import versions
 from edgekit.optimize.workers import Workers
 
@@ -87,7 +87,7 @@ class Stages:
             return self._given_tflite()
         return self._float32("float32", self.source.path, self.source.sha256, model=None)
 
-    def prune(self, made: Made, step: PruneStep, prepared: Prepared) -> Made:
+    def prune(self, made: Made, step: PruneStep, prepared: PreparedData) -> Made:
         """Prunes the model at this point and converts it again."""
         if made.export is None:
             raise ModelError(
@@ -111,7 +111,7 @@ class Stages:
                     "edgekit.optimize.prune:prune",
                     source=str(source),
                     out=str(making.folder / f"pruned{_ending(self.source.format)}"),
-                    data=prepared.training,
+                    data=prepared.splits.training,
                     trust=self.source.trust,
                     **values,
                 )
@@ -140,7 +140,7 @@ class Stages:
             notices=_notices(record),
         )
 
-    def quantize(self, made: Made, step: QuantizeStep, prepared: Prepared, *, allow_float: bool) -> Made:
+    def quantize(self, made: Made, step: QuantizeStep, prepared: PreparedData, *, allow_float: bool) -> Made:
         """Converts to the numeric mode of the step."""
         calibrated = step.mode in CALIBRATED
         key = {
@@ -233,7 +233,7 @@ class Stages:
         )
 
     def _quantized(
-        self, made: Made, step: QuantizeStep, prepared: Prepared, out: Path, *, allow_float: bool
+        self, made: Made, step: QuantizeStep, prepared: PreparedData, out: Path, *, allow_float: bool
     ) -> dict[str, Any]:
         if made.export is None:
             answer: dict[str, Any] = self._workers.light(
@@ -241,7 +241,7 @@ class Stages:
                 source=str(made.tflite),
                 out=str(out),
                 mode=step.mode,
-                representative=prepared.representative,
+                representative=prepared.splits.representative,
             )
             return answer
         if step.mode not in CALIBRATED:
@@ -252,7 +252,7 @@ class Stages:
                 float_model=str(made.tflite),
                 out=str(out),
                 mode=step.mode,
-                representative=prepared.representative,
+                representative=prepared.splits.representative,
                 recurrent=made.exported.get("recurrent", ()),
                 allow_float=allow_float,
             )

@@ -57,7 +57,7 @@ def benchmark(
     found: list[Measurement] = []
     for name in [device] if isinstance(device, str) else device:
         with open_board(name, reach or Reach(), check_runtime(runtime), on_event) as board:
-            threads = _listed(num_threads) if num_threads is not None else [board.device.profile.num_threads]
+            threads = _listed(num_threads) if num_threads is not None else [board.profile.num_threads]
             found += measure_on(board, artifacts, threads, chosen, on_event)
     return tuple(found)
 
@@ -95,11 +95,11 @@ def measure_on(
                 model_sha256=digest,
                 samples=samples.paths,
                 num_threads=threads,
-                cpus=board.device.profile.cpus,
+                cpus=board.profile.cpus,
             )
             runs[key] = (partial(run_job, board.device, board.runtime), job)
             models[key] = artifact
-            notices[key] = (*board.runtime.notices, *samples.notices)
+            notices[key] = (*board.notices, *samples.notices)
     limits = dict.fromkeys(runs, board.limits)
     collected = collect_many(runs, plan=plan, limits=limits, on_event=on_event)
     if collected.errors:

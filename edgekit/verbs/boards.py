@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.core.events import EventSink, task
+from edgekit.core.notice import Notice
 from edgekit.device.connect import Device, connect
 from edgekit.device.facts import Facts, mismatch
+from edgekit.device.profile import Profile, load_profile
 from edgekit.device.provision import BoardRuntime, RuntimeName, prepare_runtime
 from edgekit.device.target import Target, resolve
 from edgekit.measure.conditions import BoardLimits
@@ -53,16 +55,23 @@ class Reach:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Board:
-    """An open board that can run models."""
+    """An open board that can run models.
+
+    Attributes:
+        profile: what kind of board it is; ``generic`` where its name suggested a kind that it is not.
+        notices: what the user should know about it.
+    """
 
     device: Device
+    profile: Profile
     facts: Facts
     runtime: BoardRuntime
+    notices: tuple[Notice, ...]
 
     @property
     def limits(self) -> BoardLimits:
         """What the verdict must know about it."""
-        return BoardLimits(temperature_limit_c=self.device.profile.throttle_c, emulated=False)
+        return BoardLimits(temperature_limit_c=self.profile.throttle_c, emulated=False)
 
 
 @contextmanager
@@ -78,11 +87,25 @@ def open_board(name: str, reach: Reach, runtime: RuntimeName, on_event: EventSin
         device = connect(target, ask=reach.ask)
     with device:
         facts = device.facts()
-        wrong = mismatch(name, device.profile, facts)
-        if wrong is not None:
-            raise wrong
-        yield Board(
-            device=device,
-            facts=facts,
-            runtime=prepare_runtime(device, facts, runtime=runtime, on_event=on_event),
-        )
+        profile, notices = _profile_of(target, facts)
+        ready = prepare_runtime(device, facts, runtime=runtime, on_event=on_event)
+        yield Board(device=device, profile=profile, facts=facts, runtime=ready, notices=(*notices, *ready.notices))
+
+
+def _profile_of(target: Target, facts: Facts) -> tuple[Profile, tuple[Notice, ...]]:
+    """The target's profile, unless the board is something else.
+
+    A profile that the user chose and the board contradicts is an error: one of the two is wrong. A profile that only
+    has the board's name was a guess, and gives way.
+    """
+    wrong = mismatch(target.name, target.profile, facts)
+    if wrong is None:
+        return target.profile, ()
+    if not target.profile_implied:
+        raise wrong
+    notice = Notice(
+        code="not-what-its-name-says",
+        message=f"{wrong.message}; the profile is not used",
+        hint=wrong.hint or "",
+    )
+    return load_profile("generic"), (notice,)

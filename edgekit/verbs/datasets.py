@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgekit.data.spec import DataSpec
-    from edgekit.optimize.rows import DataChoice
+    from edgekit.data.spec import DataChoice, DataSpec
 
 
 def choice(sources: dict[str, str | None], preprocessing: dict[str, Any]) -> DataChoice:
@@ -15,7 +14,7 @@ def choice(sources: dict[str, str | None], preprocessing: dict[str, Any]) -> Dat
     Raises:
         UsageError: a preprocessing option that is no number.
     """
-    from edgekit.optimize.rows import DataChoice
+    from edgekit.data.spec import DataChoice
 
     return DataChoice(
         **{role: dataset(source, **preprocessing) for role, source in sources.items() if source is not None}

@@ -91,7 +91,7 @@ def deploy(
         release = releases.activate(workspace, release)
         measured = None
         if chosen is not None:
-            threads = num_threads or board.device.profile.num_threads
+            threads = num_threads or board.profile.num_threads
             measured = measure_on(board, [artifact], [threads], chosen, on_event, at=release.model_path)[0]
         return Deployment(
             device=device,
@@ -100,7 +100,7 @@ def deploy(
             uploaded_bytes=board.runtime.uploaded_bytes + release.uploaded_bytes + samples.uploaded_bytes,
             smoke=smoke,
             benchmark=measured,
-            notices=tuple(dict.fromkeys((*board.runtime.notices, *samples.notices))),
+            notices=tuple(dict.fromkeys((*board.notices, *samples.notices))),
         )
 
 
