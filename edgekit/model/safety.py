@@ -81,7 +81,7 @@ def refuse_code(path: Path, fmt: ModelFormat, *, trust: bool, isolated: bool = T
     for finding in found:
         if finding.kind == "custom" and fmt.name != "saved-model":  # a SavedModel has the computation in its graph
             raise unknown_layer(finding.layer, finding.what)
-    code = [finding for finding in found if finding.kind == "code"]
+    code = list({finding.layer: finding for finding in reversed(found) if finding.kind == "code"}.values())[::-1]
     if code and not trust:
         first = code[0]
         more = f" (and {len(code) - 1} more)" if len(code) > 1 else ""
@@ -171,14 +171,15 @@ def _judge(node: Mapping[str, Any], place: str) -> Finding | None:
 
 
 def _judge_module(node: Mapping[str, Any], plain: str, kind: str, place: str) -> Finding | None:
-    module = node.get("module")
+    module, inner = node.get("module"), node.get("config")
     if plain == "__typespec__":
         known = isinstance(module, str) and module.startswith("tensorflow.python.")
         return None if known else Finding(kind="code", layer=place, what=f"an import of {module}")
     if module is None:
-        # the older form has no modules; ">" marks a class that its author registered, Custom> Keras' own optimizers
-        foreign = ">" in kind and not kind.startswith(("Custom>", "Addons>")) and "name" in (node.get("config") or {})
-        return Finding(kind="custom", layer=place, what=kind) if foreign else None
+        registered = str(node.get("registered_name") or kind)
+        # "Package>Name" is a class that its author registered; Custom>Adam and the like are Keras' own optimizers
+        foreign = ">" in registered and isinstance(inner, Mapping) and "name" in inner and "learning_rate" not in inner
+        return Finding(kind="custom", layer=place, what=registered) if foreign else None
     parts = str(module).split(".")
     if parts[0] in _OWN_MODULES:
         inside = [part for part in parts[1:] if part != "src"]

@@ -17,9 +17,10 @@ from edgekit.model.tflite import Op, Tensor, TfliteModel, read_tflite
 
 _BORDERS = ("QUANTIZE", "DEQUANTIZE")
 _VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
-# ops that only move or select values, and control flow, whose bodies are judged by their own ops
+# control flow, whose bodies are judged by their own ops
 _CONTROL = ("IF", "WHILE", "CALL_ONCE")
 _FLOAT_BORDER = "float32 at the border: "
+_IN_FLOAT = " computes in float at "
 _NAMED = 5
 
 
@@ -43,10 +44,10 @@ def audit(model: TfliteModel) -> Audit:
     flex = sorted({op.name for op in model.ops if not op.builtin and op.name.startswith("Flex")})
     float_io = [spec for spec in (*model.inputs, *model.outputs) if _is_float(spec.dtype)]
     versions = model.op_versions
-    counts = Counter(op.name for op in floats)
+    counts = sorted(Counter(op.name for op in floats).items(), key=lambda item: (item[0] in _BORDERS, -item[1]))
     return Audit(
         full_integer=not floats and not flex and not float_io,
-        float_ops=tuple(f"{name} ({count})" for name, count in counts.most_common()),
+        float_ops=tuple(f"{name} ({count})" for name, count in counts),
         flex_ops=tuple(flex),
         min_runtime=op_versions.minimum_runtime(versions, model.min_runtime),
         op_versions=versions,
@@ -79,9 +80,10 @@ def require_full_integer(found: Audit, *, allow_float: bool, mode: str = "int8")
             hint="make it again with --mode int8, or ask for --mode int8-float-io",
             details={"float_ops": [], "flex_ops": []},
         )
-    where = next((problem for problem in found.problems if culprits[0].split(" ")[0] in problem), "")
+    named = "; ".join(problem for problem in found.problems if _IN_FLOAT in problem)
     raise ModelError(
-        f"the model is not full-integer: {', '.join(culprits)} stayed float" + (f"; {where}" if where else ""),
+        f"the model is not full-integer: {', '.join(culprits[:_NAMED])}{_more(culprits)} stayed float"
+        + (f" ({named})" if len(named) <= 300 and named else ""),
         hint="accept it with --allow-float-fallback, replace those layers (ReLU for ELU, multiplication for POW), "
         "or choose --mode dynamic or --mode float16",
         details={"float_ops": list(found.float_ops), "flex_ops": list(found.flex_ops)},
@@ -133,9 +135,9 @@ def _problems(model: TfliteModel, floats: list[Op], flex: list[str], float_io: l
     for op in floats:
         if op.name not in _BORDERS:
             culprits.setdefault(op.name, []).append(_place(op, model))
-    for name, places in culprits.items():
-        more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
-        yield f"{name} computes in float at {', '.join(places[:_NAMED])}{more}"
+    for name, found in culprits.items():
+        places = list(dict.fromkeys(found))
+        yield f"{name}{_IN_FLOAT}{', '.join(places[:_NAMED])}{_more(places)}"
     if flex:
         yield f"needs the select-TF (Flex) runtime, which boards do not have: {', '.join(flex)}"
     custom = sorted({op.name for op in model.ops if not op.builtin} - set(flex))
@@ -152,9 +154,15 @@ def _problems(model: TfliteModel, floats: list[Op], flex: list[str], float_io: l
             yield f"{name} version {version} is newer than any runtime that edgekit knows"
 
 
+def _more(names: list[str]) -> str:
+    return f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+
+
 def _place(op: Op, model: TfliteModel) -> str:
     """The layer-like part of the name of what an op computes."""
     for index in op.outputs:
+        if index in model.output_tensors:  # the converter calls these StatefulPartitionedCall
+            return repr(model.outputs[model.output_tensors.index(index)].name)
         if index >= 0 and (name := layer_of(model.tensors[index])):
             return repr(name)
     return f"op {op.index}"
