@@ -17,6 +17,7 @@ from edgekit.core.events import EventSink, ignore, task
 from edgekit.core.suggest import unknown
 from edgekit.optimize import kernel_versions, model_tree
 from edgekit.optimize.convert import Converted
+from edgekit.optimize.fixed_shapes import with_fixed_shapes
 from edgekit.optimize.quantize import check_float
 from edgekit.optimize.representative import Rows, open_rows
 
@@ -160,7 +161,7 @@ class _Counted:
 
 def _quantized(source: Path, mode: TfliteMode, rows: _Counted) -> bytes:
     aeq = _aeq()
-    content = source.read_bytes()
+    content = with_fixed_shapes(source.read_bytes(), source.name)
     work, everything = aeq.quantizer.Quantizer(content), ".*"
     if mode == "dynamic":
         work.add_dynamic_config(regex=everything, operation_name=aeq.names.ALL_SUPPORTED, num_bits=8)
