@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from edgekit.core import decode
-from edgekit.core.errors import DeviceError, RuntimeMissingError
+from edgekit.core.errors import DependencyError, DeviceError, RuntimeMissingError
 from edgekit.core.events import EventSink, ignore, task
 from edgekit.core.hashing import sha256_file
 from edgekit.core.notice import Notice
@@ -111,8 +111,12 @@ def _library(device: Device, facts: Facts, python: str, pushed: Pushed, on_event
             library = choose_library(
                 facts.abi, facts.libc, facts.libc_version, reject=failures.keys(), on_event=on_event
             )
-        except RuntimeMissingError as error:
-            raise _of(device, next(iter(failures.values()), error)) from error
+        except (RuntimeMissingError, DependencyError) as error:
+            if failures:  # what the board said of the newest one is what has to be mended
+                raise next(iter(failures.values())) from error
+            if isinstance(error, DependencyError):
+                raise
+            raise _of(device, error) from error
         at = _push(device, library.path, library.path.name)
         candidate = BoardRuntime(
             python=python,
@@ -127,6 +131,8 @@ def _library(device: Device, facts: Facts, python: str, pushed: Pushed, on_event
             probe(device, candidate)
         except RuntimeMissingError as error:
             failures[library.version] = _explained(error, library, facts)
+            if "version `" not in error.message:  # only a missing version of a symbol is cured by an older release
+                raise failures[library.version] from error
             continue
         return candidate
 
@@ -135,7 +141,9 @@ def _explained(error: RuntimeMissingError, library: Library, facts: Facts) -> Ru
     """The loader's complaint, with the way out."""
     text = error.message
     hint = error.hint or "install what the message names on the board"
-    if "libstdc++" in text or "GLIBCXX" in text:
+    if "failed to map segment" in text:
+        hint = "the workspace is on a file system mounted noexec: give the board another `workspace` in the inventory"
+    elif "libstdc++" in text or "GLIBCXX" in text:
         hint = "`sudo apt-get install libstdc++6` on the board" + (
             f"; LiteRT {library.version} needs GLIBCXX {library.glibcxx_needed}" if library.glibcxx_needed else ""
         )

@@ -161,6 +161,7 @@ class Trial:
         calibration_ns: a fixed piece of CPU work before and after the loop; it shows throttling without sensors.
         involuntary_switches: context switches that the scheduler forced during the measured loop.
         pressure_us: CPU pressure (PSI) that the board gathered during the loop; None where it has none.
+        samples_used: input samples that took turns; fewer than the job named where they are too large for memory.
         steady: the pace was steady when the measured loop began.
         during: the sensors during the measured loop; latency mode only.
         major_faults: pages read from disk during the measured loop.
@@ -193,6 +194,7 @@ class Trial:
     calibration_ns: tuple[int, ...] = ()
     involuntary_switches: int | None = None
     pressure_us: int | None = None
+    samples_used: int = 0
     steady: bool = True
     during: During | None = None
     major_faults: int | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import subprocess
 import sys
 import time
@@ -16,12 +17,19 @@ import tiny_tflite
 
 from edgekit.core import artifact as artifacts
 from edgekit.core.artifact import Artifact, Audit, GoldenSample, Manifest, TensorData, TensorSpec
-from edgekit.core.errors import DeadlineError, DeviceError, ModelError, RuntimeMissingError, TransferError
+from edgekit.core.errors import (
+    DeadlineError,
+    DeviceError,
+    ModelError,
+    RuntimeMissingError,
+    TransferError,
+)
 from edgekit.core.hashing import sha256_file
 from edgekit.device.connect import Device, connect
 from edgekit.device.provision import BoardRuntime, prepare_runtime, probe
 from edgekit.device.run import new_job, push_samples, run_job, smoke_test
 from edgekit.device.target import resolve
+from edgekit.runner import payload
 
 
 @pytest.fixture
@@ -168,14 +176,54 @@ def test_a_library_that_does_not_load_is_told_before_any_model_is_run(device, ru
 
 def test_a_python_without_ctypes_is_told(device, tmp_path):
     # as on a board with python3-minimal
-    fake = tmp_path / "python3"
-    fake.write_text("#!/bin/sh\necho \"ModuleNotFoundError: No module named 'ctypes'\" >&2; exit 1\n")
-    fake.chmod(0o755)
-    facts = device.facts()
-    facts = dataclasses.replace(facts, python=dataclasses.replace(facts.python, path=str(fake)))
+    facts = speaking(device.facts(), tmp_path, "echo \"ModuleNotFoundError: No module named 'ctypes'\" >&2; exit 1")
     with pytest.raises(RuntimeMissingError) as caught:
         prepare_runtime(device, facts)
     assert "python3-minimal" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("complaint", "words"),
+    [
+        ("libLiteRt.so: failed to map segment from shared object", "noexec"),
+        ("libstdc++.so.6: cannot open shared object file: No such file or directory", "apt-get install libstdc++6"),
+        ("/lib/libc.so.6: version `GLIBC_2.99' not found", "needs glibc 2."),
+    ],
+)
+def test_what_the_boards_loader_complains_about_has_a_way_out(complaint, words, device, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    facts = speaking(device.facts(), tmp_path, refusing(tmp_path, complaint))
+    with pytest.raises(RuntimeMissingError) as caught:
+        prepare_runtime(device, facts, runtime="litert")
+    assert complaint in caught.value.message
+    assert words in caught.value.hint
+
+
+@pytest.mark.slow
+def test_an_older_release_is_taken_where_the_newest_does_not_load(device, tmp_path):
+    newest = prepare_runtime(device, device.facts())
+    refusal = refusing(tmp_path, "version `GLIBCXX_3.4.30' not found")
+    script = f"read -r request; case $request in *{Path(newest.library_path).parent.name}*) {refusal};; esac\n"
+    facts = speaking(device.facts(), tmp_path, f'{script}echo "$request" | {sys.executable} "$@"')
+    runtime = prepare_runtime(device, facts)
+    assert runtime.version != newest.version
+    assert runtime.library_path != newest.library_path
+
+
+def refusing(folder: Path, complaint: str) -> str:
+    """A shell script that answers as the payload does where the library does not load."""
+    answer = json.dumps({"error": {"code": "library-load", "message": complaint}})
+    (folder / "answer.txt").write_text(f"\n{payload.BEGIN}\n{answer}\n{payload.END}\n")
+    return f"cat {folder}/answer.txt; exit 3"
+
+
+def speaking(facts, folder: Path, script: str):
+    """Facts of a board whose Python is a shell script."""
+    python = folder / "python3"
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    return dataclasses.replace(facts, python=dataclasses.replace(facts.python, path=str(python)))
 
 
 # ------------------------------------------------------------------------------------------------------------- jobs

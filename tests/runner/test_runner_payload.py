@@ -58,6 +58,11 @@ def normal(*shape: int, seed: int = 0) -> numpy.ndarray:
     return numpy.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
+@pytest.fixture
+def dense(tmp_path: Path) -> Path:
+    return tiny_tflite.write(tmp_path, tiny_tflite.dense())
+
+
 MODELS = {
     "float": (tiny_tflite.dense(), [[normal(1, 8, seed=n)] for n in range(3)]),
     "int8": (
@@ -204,12 +209,32 @@ def test_describing_gives_inputs_and_outputs(tmp_path, library):
     assert answer["outputs"] == [{"name": "y", "dtype": "float32", "shape": [1, 4]}]
 
 
+def test_the_pis_firmware_is_asked_where_it_can_be(tmp_path, dense, job, monkeypatch):
+    program = tmp_path / "bin" / "vcgencmd"
+    program.parent.mkdir()
+    program.write_text(
+        "#!/bin/sh\ncase $1 in get_throttled) echo throttled=0x50000;; *) echo 'frequency(48)=1500345728';; esac\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    for python in {sys.executable, *old_pythons()[:1]}:  # Python 3.7 has no posix_spawn
+        answer = start(job(dense, [[normal(1, 8)]]), python=python).answer
+        for moment in ("before", "after"):
+            assert (answer[moment]["throttle_bits"], answer[moment]["clock_hz"]) == (0x50000, 1500345728)
+
+
+@pytest.mark.parametrize("script", ["exit 255", "echo nonsense", "exec sleep 60"], ids=["refused", "nonsense", "hangs"])
+def test_a_firmware_tool_that_does_not_answer_is_unknown(script, tmp_path, dense, job, monkeypatch):
+    program = tmp_path / "bin" / "vcgencmd"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    answer = start(job(dense, [[normal(1, 8)]])).answer
+    assert (answer["before"]["throttle_bits"], answer["before"]["clock_hz"]) == (None, None)
+
+
 # ------------------------------------------------------------------------------------------------------------ faults
-
-
-@pytest.fixture
-def dense(tmp_path: Path) -> Path:
-    return tiny_tflite.write(tmp_path, tiny_tflite.dense())
 
 
 def test_another_sha256_stops_before_anything_is_loaded(dense, job):
