@@ -47,7 +47,7 @@ class Device:
                 f"{self.name}: the user has no home folder on the board: {done.complaint or printable(home)}",
                 hint="give the board an absolute `workspace` in the inventory",
             )
-        return f"{home.rstrip('/')}/{wanted.removeprefix('~').lstrip('/')}"
+        return f"{home.rstrip('/')}/{wanted.removeprefix('~/')}"
 
     @functools.cached_property
     def workspace(self) -> Workspace:

@@ -12,6 +12,7 @@ from typing import Any
 from edgekit.core import decode, files, suggest
 from edgekit.core.errors import UsageError
 from edgekit.core.places import config_dir
+from edgekit.device.profile import is_workspace
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
@@ -122,10 +123,15 @@ def check_name(name: str) -> None:
 
 def _check_values(entry: InventoryEntry) -> None:
     """Values reach ssh and the board as arguments, so none may look like an option or carry a control character."""
-    for key in ("host", "user", "identity_file", "profile", "host_key", "workspace"):
+    for key in ("host", "user", "identity_file", "profile", "host_key"):
         value = getattr(entry, key)
         if value is not None and (not value or value.startswith("-") or re.search(r"[\x00-\x1f\x7f]", value)):
             raise UsageError(f"device {entry.name!r} at {key}: {value!r} makes no sense")
+    if entry.workspace is not None and not is_workspace(entry.workspace):
+        raise UsageError(
+            f"device {entry.name!r} at workspace: {entry.workspace!r} makes no sense",
+            hint="write an absolute path, or one that begins with ~/",
+        )
     if entry.port is not None and not 1 <= entry.port <= 65535:
         raise UsageError(f"device {entry.name!r} at port: {entry.port} is not a port")
 

@@ -127,6 +127,17 @@ def read_profile(path: Path) -> Profile:
     return profile
 
 
+def is_workspace(text: str) -> bool:
+    """Whether ``text`` can be our folder on a board: absolute, or below ``~/``; nothing that leaves it again."""
+    parts = text.split("/")
+    return (
+        parts[0] in ("", "~")
+        and any(parts[1:])
+        and ".." not in parts
+        and not any(ord(character) < 32 or ord(character) == 127 for character in text)
+    )
+
+
 def _check(profile: Profile, path: Path) -> None:
     """Values that have the right type and still make no sense."""
     known = [cpu for cluster in profile.clusters for cpu in cluster.cpus]
@@ -135,7 +146,7 @@ def _check(profile: Profile, path: Path) -> None:
         "port": profile.port is not None and not 1 <= profile.port <= 65535,
         "clusters": len(set(known)) != len(known) or any(cpu < 0 for cpu in known),
         "cpus": any(cpu < 0 or (known and cpu not in known) for cpu in profile.cpus),
-        "workspace": not profile.workspace.strip("~/") or "\n" in profile.workspace or ".." in profile.workspace,
+        "workspace": not is_workspace(profile.workspace),
         "sensors": any(not argv or not argv[0] for argv in profile.sensors.values()),
     }
     for key, is_wrong in wrong.items():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgekit.core import suggest
 from edgekit.core.errors import UsageError
+from edgekit.core.notice import Notice
 from edgekit.device import inventory
 from edgekit.device.address import Address, parse_address
 from edgekit.device.profile import Profile, load_profile, profile_paths
@@ -34,6 +35,11 @@ class Target:
     host_key: str | None = None
     workspace: str | None = None
     profile_implied: bool = False
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """Settings of the user's ssh configuration that are not followed."""
+        return self.ssh.notices if self.ssh else ()
 
 
 def resolve(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -11,10 +13,15 @@ from edgekit.device.connect import Device, connect
 from edgekit.device.target import resolve
 
 
-@pytest.fixture(params=["local", "ssh"])
+@pytest.fixture(params=["local", "busybox", "ssh"])
 def device(request: pytest.FixtureRequest, tmp_path, monkeypatch) -> Iterator[Device]:
-    """An open device, once over each transport."""
-    if request.param == "local":
+    """An open device, once over each transport, and once as a board that has nothing but busybox."""
+    if request.param == "busybox":
+        busybox = shutil.which("busybox") or pytest.skip("no busybox here: apt-get install busybox")
+        (tmp_path / "applets").mkdir()
+        subprocess.run([busybox, "--install", "-s", str(tmp_path / "applets")], check=True)
+        monkeypatch.setenv("PATH", str(tmp_path / "applets"))
+    if request.param != "ssh":
         (tmp_path / "home").mkdir()
         monkeypatch.setenv("HOME", str(tmp_path / "home"))
         name = "local"

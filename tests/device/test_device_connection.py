@@ -130,7 +130,8 @@ def test_the_command_of_the_hint_makes_the_board_known(sshd_board, tmp_path):
     assert key.fingerprint == error.details["fingerprint"]
     trust.require(key, key.fingerprint, name="pi4")
     entry = trust.pin("pi4", key)
-    assert (entry.host, entry.profile, entry.host_key) == ("pi4", "pi4", sshd_board.public_key())
+    assert (entry.host, entry.host_key) == ("pi4", sshd_board.public_key())
+    assert resolve("pi4").profile.name == "pi4"
     assert works(ssh_config=config)
 
 
@@ -342,6 +343,8 @@ def test_a_proxy_command_carries_the_connection(sshd_board, tmp_path):
 
 
 def test_a_proxy_command_that_fails_is_named(sshd_board):
+    config = sshd_board.write_config("proxied", "ProxyCommand sh -c 'echo no way through >&2'")
+    fails(UnreachableError, "the ProxyCommand failed: no way through", ssh_config=config)
     config = sshd_board.write_config("proxied", "ProxyCommand false")
     fails(UnreachableError, "does not greet", ssh_config=config)
 

@@ -67,6 +67,12 @@ def test_a_line_is_about_the_hosts_that_it_names(settings, pattern, hostname, po
     assert (trusted(settings(f"{pattern} {ONE.text} comment", hostname=hostname, port=port)) == [ONE]) is found
 
 
+def test_tabs_part_words_too(settings):
+    kind, blob = ONE.text.split()
+    assert trusted(settings(f"board\t{kind}\t{blob}")) == [ONE]
+    assert host_keys.known_keys(settings(f"@revoked\tboard\t{kind}\t{blob}"), pinned=None).revoked == (ONE,)
+
+
 def test_markers_and_garbage_do_not_hide_the_other_lines(settings):
     ssh = settings(
         "# a comment",

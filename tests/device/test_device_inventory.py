@@ -62,7 +62,16 @@ def test_a_name_that_cannot_be_is_refused(name):
 
 @pytest.mark.parametrize(
     "change",
-    [{"host": "-oProxyCommand=x"}, {"user": "-l"}, {"port": 0}, {"host": ""}, {"host": "a\nb"}, {"workspace": "-rf"}],
+    [
+        {"host": "-oProxyCommand=x"},
+        {"user": "-l"},
+        {"port": 0},
+        {"host": ""},
+        {"host": "a\nb"},
+        {"workspace": "-rf"},
+        {"workspace": "~kim/x"},
+        {"workspace": "/a/../b"},
+    ],
 )
 def test_a_value_that_could_be_an_option_is_refused(change):
     with pytest.raises(UsageError, match="desk-pi"):

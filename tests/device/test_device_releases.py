@@ -83,6 +83,7 @@ def test_five_releases_are_kept_and_never_the_previous_or_foreign_ones(device, a
     releases.rollback(device.workspace, "digits")  # current: the second, previous: the third
     folder = made[0].path.rpartition("/")[0]
     device.transport.run(["sh", "-c", 'cd "$1" && mkdir notes abcdefabcdef.bak && echo x > note', "sh", folder])
+    device.transport.run(["touch", "-t", "200001010000", made[0].path])
     for _ in range(5):
         published = releases.publish(device.workspace, artifact())
     last = releases.activate(device.workspace, published)

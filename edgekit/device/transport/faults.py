@@ -49,8 +49,13 @@ def forwarding(error: Exception, *, name: str, where: str, hop: str) -> Unreacha
     )
 
 
-def greeting(error: Exception, *, name: str, where: str, greeted: bool, limit: float) -> DeviceError:
-    """Something went wrong between the connection and the end of the key exchange."""
+def greeting(error: Exception, *, name: str, where: str, greeted: bool, limit: float, proxy: str = "") -> DeviceError:
+    """Something went wrong between the connection and the end of the key exchange.
+
+    Args:
+        greeted: the other side said that it is an ssh server.
+        proxy: the last complaint of a ProxyCommand.
+    """
     paramiko = load()
     if isinstance(error, paramiko.IncompatiblePeer):
         return UnreachableError(
@@ -63,6 +68,8 @@ def greeting(error: Exception, *, name: str, where: str, greeted: bool, limit: f
         return UnreachableError(
             f"{name}: {where} stopped answering during the key exchange ({limit:.0f} s)", hint="try again; is it busy?"
         )
+    if proxy and not greeted:
+        return UnreachableError(f"{name}: the ProxyCommand failed: {proxy}", hint="try it by itself")
     if not greeted:
         return UnreachableError(
             f"{name}: {where} accepts the connection and does not greet as an ssh server: {said(error)}",

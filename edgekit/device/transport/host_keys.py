@@ -181,14 +181,19 @@ def _parse(line: str, names: Iterable[str]) -> tuple[str, HostKey] | None:
         return None
     marker = ""
     if line.startswith("@"):
-        marker, _, line = line.partition(" ")
+        marker, _, line = _cut(line)
         if marker not in ("@revoked", "@cert-authority"):
             return None
-    patterns, _, rest = line.strip().partition(" ")
+    patterns, _, rest = _cut(line)
     if not any(_matches(patterns, name) for name in names):
         return None
     key = HostKey.parse(rest)
     return (marker, key) if key else None
+
+
+def _cut(line: str) -> tuple[str, str, str]:
+    """The first word and the rest; blanks and tabs part words."""
+    return line.replace("\t", " ").lstrip().partition(" ")
 
 
 def _matches(patterns: str, name: str) -> bool:

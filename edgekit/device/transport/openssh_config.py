@@ -93,7 +93,7 @@ def resolve(
     for what, value in (("host", host), ("user", user)):
         if value is not None and (not value or value.startswith("-") or re.search(r"[\s\x00-\x1f\x7f]", value)):
             raise UsageError(f"{value!r} cannot be a {what}", hint="names begin with a letter or a digit")
-    if config is not None:
+    if config is not None and str(config) != "none":  # ssh's own word for no configuration at all
         config = config.expanduser().absolute()
         if not config.is_file():
             raise UsageError(f"no such file: {config}", hint="correct --ssh-config or EDGEKIT_SSH_CONFIG")

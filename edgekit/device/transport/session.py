@@ -6,9 +6,10 @@ import contextlib
 import dataclasses
 import socket
 import subprocess
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from edgekit.core.errors import DeviceError, UnreachableError
 from edgekit.device.address import parse_address
@@ -16,6 +17,7 @@ from edgekit.device.transport import faults, host_keys, openssh_config
 from edgekit.device.transport.host_keys import HostKey
 from edgekit.device.transport.openssh_config import SshSettings
 from edgekit.device.transport.paramiko_door import load
+from edgekit.device.transport.protocol import complaint
 
 # A question to the person at the terminal, not echoed; None: nobody is there
 Ask = Callable[[str], str] | None
@@ -46,11 +48,11 @@ class Deadlines:
 class Session:
     """An open connection. Channels are opened on :attr:`transport`, paramiko's object."""
 
-    def __init__(self, name: str, transport: Any, *, below: Session | None, process: subprocess.Popen[bytes] | None):
+    def __init__(self, name: str, transport: Any, *, below: Session | None, proxy: _Proxy | None) -> None:
         self.name = name
         self.transport = transport
         self._below = below
-        self._process = process
+        self._proxy = proxy
 
     @property
     def alive(self) -> bool:
@@ -61,12 +63,44 @@ class Session:
         """Ends it, and those that it goes through."""
         with contextlib.suppress(Exception):
             self.transport.close()
-        if self._process is not None:
-            with contextlib.suppress(OSError):
-                self._process.kill()
-            self._process.wait()
+        if self._proxy is not None:
+            self._proxy.close()
         if self._below is not None:
             self._below.close()
+
+
+class _Proxy:
+    """The user's ProxyCommand. What it complains about is kept for our message."""
+
+    def __init__(self, process: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
+        self._process, self._errors = process, errors
+
+    @classmethod
+    def start(cls, command: str) -> tuple[socket.socket, _Proxy]:
+        """Our end of its input and output, and the process. The shell is part of the setting's meaning."""
+        ours, theirs = socket.socketpair()
+        errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        with theirs:
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", f"exec {command}"],
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                stderr=errors,
+                start_new_session=True,
+            )
+        return ours, cls(process, errors)
+
+    def complaint(self) -> str:
+        """The last line that it printed to standard error."""
+        self._errors.seek(0)
+        return complaint(self._errors.read(1 << 16))
+
+    def close(self) -> None:
+        """Ends it."""
+        with contextlib.suppress(OSError):
+            self._process.kill()
+        self._process.wait()
+        self._errors.close()
 
 
 def open_session(
@@ -105,13 +139,13 @@ def shown_key(session: Session) -> HostKey:
 def _greeted(settings: SshSettings, *, name: str, pinned: str | None, ask: Ask, deadlines: Deadlines) -> Session:
     paramiko = load()
     limit = settings.connect_timeout_s or deadlines.connect_s
-    connection, below, process = _connection(settings, name=name, ask=ask, deadlines=deadlines, limit=limit)
+    connection, below, proxy = _connection(settings, name=name, ask=ask, deadlines=deadlines, limit=limit)
     try:
         transport = paramiko.Transport(connection, disabled_algorithms=_DISABLED)
     except BaseException:
         connection.close()
         raise
-    session = Session(name, transport, below=below, process=process)
+    session = Session(name, transport, below=below, proxy=proxy)
     try:
         transport.banner_timeout = transport.handshake_timeout = transport.channel_timeout = limit
         transport.auth_timeout = deadlines.auth_s
@@ -122,19 +156,20 @@ def _greeted(settings: SshSettings, *, name: str, pinned: str | None, ask: Ask, 
         transport.start_client(timeout=limit * 2)
         if not transport.initial_kex_done:
             raise faults.Stalled
-    except DeviceError:
+    except BaseException as error:
+        greeted, words = bool(transport.remote_version), proxy.complaint() if proxy else ""
         session.close()
-        raise
-    except Exception as error:
-        greeted = bool(transport.remote_version)
-        session.close()
-        raise faults.greeting(error, name=name, where=_where(settings), greeted=greeted, limit=limit) from error
+        if isinstance(error, DeviceError) or not isinstance(error, Exception):
+            raise
+        raise faults.greeting(
+            error, name=name, where=_where(settings), greeted=greeted, limit=limit, proxy=words
+        ) from error
     return session
 
 
 def _connection(
     settings: SshSettings, *, name: str, ask: Ask, deadlines: Deadlines, limit: float
-) -> tuple[Any, Session | None, subprocess.Popen[bytes] | None]:
+) -> tuple[Any, Session | None, _Proxy | None]:
     """The bytes below SSH: a socket, a channel of the last jump host, or a ProxyCommand."""
     if settings.jumps:
         below = _jump(settings, name=name, ask=ask, deadlines=deadlines)
@@ -147,15 +182,8 @@ def _connection(
             raise faults.forwarding(error, name=name, where=_where(settings), hop=settings.jumps[-1]) from error
         return channel, below, None
     if settings.proxy_command:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = subprocess.Popen(
-                ["/bin/sh", "-c", f"exec {settings.proxy_command}"],
-                stdin=theirs.fileno(),
-                stdout=theirs.fileno(),
-                start_new_session=True,
-            )
-        return ours, None, process
+        ours, proxy = _Proxy.start(settings.proxy_command)
+        return ours, None, proxy
     return _socket(settings, name=name, stall_s=deadlines.stall_s, limit=limit), None, None
 
 
