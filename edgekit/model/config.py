@@ -173,7 +173,10 @@ def _member(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
     with archive.open(name) as stream:
         content = stream.read(_CONFIG_LIMIT_BYTES + 1)
     if len(content) > _CONFIG_LIMIT_BYTES:
-        raise ModelError(f"{name} in {path.name} is larger than {_CONFIG_LIMIT_BYTES >> 20} MiB: not a Keras model")
+        raise ModelError(
+            f"{name} in {path.name} is larger than {_CONFIG_LIMIT_BYTES >> 20} MiB, which no model needs",
+            hint="do not trust this file; get the model from where it was made",
+        )
     return content
 
 

@@ -140,15 +140,18 @@ def _quantization(model: TfliteModel) -> str:
     """What the weights and what flows between the ops are made of, in words."""
     weights = {t.dtype for t in model.weights}
     used = {i for op in model.ops for i in (*op.inputs, *op.outputs) if i >= 0}
-    flowing = {model.tensors[i].dtype for i in used if not model.tensors[i].constant}
+    border = {*model.input_tensors, *model.output_tensors}
+    flowing = {model.tensors[i].dtype for i in used - border if not model.tensors[i].constant}
     integers = sorted(weights & {"int2", "int4", "int8", "uint8", "int16"})
     if not integers:
         return "float16 weights" if "float16" in weights else "none"
     channels = any(t.scales > 1 for t in model.weights)
     grain = "per channel" if channels else "per tensor"
-    floats = any(dtype.startswith("float") for dtype in flowing)
     quantized = sorted(flowing & {"int8", "uint8", "int16"})
     if not quantized:
         return f"{'/'.join(integers)} weights {grain}, float32 activations"
     words = f"{'/'.join(integers)} weights {grain}, {'/'.join(quantized)} activations"
-    return f"{words}, float32 in places" if floats else words
+    if any(dtype.startswith("float") for dtype in flowing):
+        return f"{words}, float32 in places"
+    float_border = any(spec.dtype.startswith("float") for spec in (*model.inputs, *model.outputs))
+    return f"{words}, float32 inputs or outputs" if float_border else words

@@ -247,6 +247,8 @@ def since_tensorflow(op: str, version: int) -> Version | None:
 @functools.cache
 def since_litert(op: str, version: int) -> Version | None:
     """The first LiteRT release with this op version; None where none that edgekit knows has it."""
+    if version < 1 or _SINCE.get(op, "").split()[version - 1 : version] == ["-"]:
+        return None
     if op in _LITERT:
         return next((number(release) for release, highest in _LITERT[op].items() if version <= highest), None)
     return (1, 0) if since_tensorflow(op, version) else None
