@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from edgekit.verbs.evaluate import evaluate
     from edgekit.verbs.inspect import audit, inspect
 
+from edgekit.core.version import VERSION
 from edgekit.verbs.optimize import convert, optimize, prune, quantize
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _LAZY = {
     "Artifact": "edgekit.core.artifact",

@@ -18,9 +18,9 @@ def main(arguments: list[str] | None = None) -> None:
         print(root_help())
         sys.exit(0 if given else 2)
     if given[0] == "--version":
-        from edgekit import __version__
+        from edgekit.core.version import VERSION
 
-        print(f"edgekit {__version__}")
+        print(f"edgekit {VERSION}")
         sys.exit(0)
     if given[0] not in COMMANDS:
         _unknown_command(given[0])

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from edgekit import __version__
 from edgekit.core.decode import to_json
 from edgekit.core.errors import EdgekitError
 from edgekit.core.events import Event
 from edgekit.core.notice import Notice
 from edgekit.core.units import seconds
+from edgekit.core.version import VERSION
 
 
 class Output:
@@ -124,7 +124,7 @@ class Output:
         self._spin(None)
 
     def _print_json(self, document: dict[str, Any]) -> None:
-        head = {"schema": f"edgekit.{self.command}/1", "edgekit": __version__, "command": self.command}
+        head = {"schema": f"edgekit.{self.command}/1", "edgekit": VERSION, "command": self.command}
         sys.stdout.write(json.dumps(to_json({**head, **document}), indent=2, allow_nan=False) + "\n")
 
 

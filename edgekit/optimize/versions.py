@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from importlib import metadata
 
-from edgekit import __version__
+from edgekit.core.version import VERSION
 
 _PACKAGES = (
     "ai-edge-litert",
@@ -20,7 +20,7 @@ _PACKAGES = (
 
 def versions() -> dict[str, str]:
     """Package name → version; packages that are not installed are left out."""
-    found = {"edgekit": __version__, "python": platform.python_version()}
+    found = {"edgekit": VERSION, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
             found[package] = metadata.version(package)

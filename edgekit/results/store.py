@@ -12,12 +12,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import edgekit
 from edgekit.core.decode import from_json, to_json
 from edgekit.core.errors import StoreError, UsageError
 from edgekit.core.notice import Notice
 from edgekit.core.places import data_dir
 from edgekit.core.suggest import unknown
+from edgekit.core.version import VERSION
 from edgekit.measure.measurement import Measurement, to_document
 from edgekit.measure.samples import Samples
 from edgekit.results import figures, waiting
@@ -244,7 +244,7 @@ class Store:
             "id": result_id or secrets.token_hex(6),
             "kind": kind,
             "created": datetime.now(timezone.utc).isoformat(timespec="microseconds"),
-            "edgekit": edgekit.__version__,
+            "edgekit": VERSION,
             "device": _text(device),
             "model": _text(model),
             "model_sha256": model_sha256,
