@@ -123,9 +123,8 @@ class Sshd:
 
     def clean(self) -> None:
         """Empties the home folder."""
-        if ROOT:
-            for item in self.path(self.home).iterdir():
-                shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
+        for item in self.path(self.home).iterdir():
+            shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
 
     def stop(self) -> None:
         """Ends the server and its sessions."""
@@ -172,7 +171,11 @@ def start_sshd(
         text = _CONFIG.format(port=port, keys=keys, max_sessions=max_sessions, passwords="yes" if password else "no")
         text += "".join(f"HostKey {folder}/host_{kind}\n" for kind in host_keys)
         text += "Subsystem sftp internal-sftp\n" if sftp else ""
-        (folder / "sshd_config").write_text(text + extra + "\n")
+        text += f"{extra}\n"
+        if not ROOT:  # a home of its own: the user's stays as it is
+            (folder / "home").mkdir(exist_ok=True)
+            text += f'ForceCommand cd {folder}/home; HOME={folder}/home exec sh -c "$SSH_ORIGINAL_COMMAND"\n'
+        (folder / "sshd_config").write_text(text)
         process = _start(folder, disk_mb, password)
         if process is not None:
             break
@@ -183,7 +186,7 @@ def start_sshd(
         alias=alias,
         port=port,
         user=user,
-        home="/home/pi" if ROOT else str(Path.home()),
+        home="/home/pi" if ROOT else str(folder / "home"),
         key=folder / "user",
         known_hosts=folder / "known_hosts",
         config=folder / "ssh_config",

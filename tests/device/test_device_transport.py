@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import secrets
+
 import pytest
 
 from edgekit.core.errors import DeadlineError, DeviceError, TransferError
@@ -67,16 +70,18 @@ def test_five_megabytes_of_stderr_block_nothing(device):
 
 
 def test_endless_output_ends_the_command(device):
+    word = f"endless-{secrets.token_hex(8)}"
     with pytest.raises(DeviceError, match="printed more than 100000 bytes"):
-        device.transport.run(["yes", "edgekit-endless"], output_limit_bytes=100_000)
-    assert "edgekit-endless" not in _processes(device)
+        device.transport.run(["yes", word], output_limit_bytes=100_000)
+    assert word not in _processes(device)
     assert device.transport.run(["echo", "next"]).stdout == b"next\n"
 
 
 def test_a_command_past_its_deadline_is_killed_with_its_children(device):
+    nap = f"sleep {random.randrange(100_000, 999_999)}"
     with pytest.raises(DeadlineError, match="did not end within 1 s"):
-        device.transport.run(["sh", "-c", "sleep 4321 & sleep 4321"], timeout_s=1)
-    assert "sleep 4321" not in _processes(device)
+        device.transport.run(["sh", "-c", f"{nap} & {nap}"], timeout_s=1)
+    assert nap not in _processes(device)
     assert device.transport.run(["echo", "next"]).stdout == b"next\n"
 
 

@@ -161,7 +161,7 @@ def _parsed(
             raise UsageError(f"cannot read {path}: {error}") from error
     options = {key: value if isinstance(value, list) else [str(value)] for key, value in table.items()}
     options["port"] = [str(port or options.get("port", [default_port or 22])[0])]
-    options["user"] = [user or options.get("user", [pwd.getpwuid(os.getuid()).pw_name])[0]]
+    options["user"] = [user or options.get("user", [_me()])[0]]
     if "identityfile" not in options:
         options["identityfile"] = [f"~/.ssh/{name}" for name in ("id_rsa", "id_ecdsa", "id_ed25519")]
     options.setdefault("userknownhostsfile", ["~/.ssh/known_hosts ~/.ssh/known_hosts2"])
@@ -177,7 +177,7 @@ def _settings(
         value = options.get(key, [""])[0]
         return value if value and value.lower() != "none" else None
 
-    hostname, user = one("hostname") or host, one("user") or pwd.getpwuid(os.getuid()).pw_name
+    hostname, user = one("hostname") or host, one("user") or _me()
     if hostname.startswith("-") or user.startswith("-"):
         raise UsageError(f"{host}: the ssh configuration gives a host or user that begins with '-'")
     port = int(one("port") or 22)
@@ -189,7 +189,7 @@ def _settings(
         "r": user,
         "d": str(_home()),
         "i": str(os.getuid()),
-        "u": pwd.getpwuid(os.getuid()).pw_name,
+        "u": _me(),
         "l": socket.gethostname(),
         "L": socket.gethostname().partition(".")[0],
         "k": one("hostkeyalias") or host,
@@ -264,6 +264,14 @@ def _tokens(text: str, tokens: Mapping[str, str]) -> str:
         return tokens[found[1]]
 
     return re.sub(r"%(.)", value, text)
+
+
+def _me() -> str:
+    """Our own user name; the number where it has none, as in some containers."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def _home() -> Path:
