@@ -222,6 +222,32 @@ def dense_then_floor_mod() -> bytes:
     )
 
 
+def remembers() -> bytes:
+    """One SVDF [1, 2] → [1, 1] with a state tensor that a call leaves for the next one."""
+    import flatbuffers
+
+    options = schema.SVDFOptionsT()
+    options.rank = 1
+    whole = build(
+        [
+            Tensor("x", "float32", (1, 2)),
+            Tensor("features", "float32", (1, 2), [[1.0, 1.0]]),
+            Tensor("time", "float32", (1, 3), [[1.0, 1.0, 1.0]]),
+            Tensor("bias", "float32", (1,), [0.0]),
+            Tensor("state", "float32", (1, 3)),
+            Tensor("y", "float32", (1, 1)),
+        ],
+        [Op(OPS.SVDF, ["x", "features", "time", "bias", "state"], ["y"], options, OPTIONS.SVDFOptions)],
+        ["x"],
+        ["y"],
+    )
+    model = schema.ModelT.InitFromPackedBuf(whole, 0)
+    model.subgraphs[0].tensors[4].isVariable = True
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
 def write(folder: Path, content: bytes, name: str = "model.tflite") -> Path:
     """Writes a model into ``folder``."""
     path = folder / name

@@ -19,6 +19,18 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: ops with tensors that outlive a run
+_STATEFUL = {
+    "BIDIRECTIONAL_SEQUENCE_LSTM",
+    "BIDIRECTIONAL_SEQUENCE_RNN",
+    "LSTM",
+    "RNN",
+    "SVDF",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM",
+    "UNIDIRECTIONAL_SEQUENCE_RNN",
+    "VAR_HANDLE",
+}
+
 
 def benchmark(
     models: str | PathLike[str] | Artifact | Sequence[str | PathLike[str] | Artifact],
@@ -76,13 +88,14 @@ def measure_on(
     Raises:
         EdgekitError: of the first model that could not be measured, after the others were.
     """
+    import dataclasses
     from functools import partial
 
     from edgekit.device.run import new_job, push_samples, run_job
     from edgekit.measure.collect import collect_many
     from edgekit.measure.measurement import measurement_from
 
-    runs, models, notices = {}, {}, {}
+    runs, models, notices, limits = {}, {}, {}, {}
     for artifact in artifacts:
         digest = _digest(artifact)
         path = at or board.device.workspace.push_file(artifact.path, f"models/{digest[:12]}/model.tflite").path
@@ -99,8 +112,8 @@ def measure_on(
             )
             runs[key] = (partial(run_job, board.device, board.runtime), job)
             models[key] = artifact
+            limits[key] = dataclasses.replace(board.limits, deterministic=not _is_stateful(artifact))
             notices[key] = (*board.notices, *samples.notices)
-    limits = dict.fromkeys(runs, board.limits)
     collected = collect_many(runs, plan=plan, limits=limits, on_event=on_event)
     if collected.errors:
         raise next(iter(collected.errors.values()))
@@ -109,7 +122,7 @@ def measure_on(
             collected.samples[key],
             device=board.device.name,
             model=_measured(models[key]),
-            limits=board.limits,
+            limits=limits[key],
             notices=notices[key],
         )
         for key in runs
@@ -166,6 +179,14 @@ class _Key:
 
     def __str__(self) -> str:
         return self._text
+
+
+def _is_stateful(artifact: Artifact) -> bool:
+    """Whether a run leaves something for the next one, so that outputs depend on how many there were."""
+    from edgekit.optimize.audit import audit_tflite
+
+    audit = artifact.manifest.audit if artifact.manifest else audit_tflite(artifact.path)
+    return any(name in _STATEFUL for name in audit.op_versions)
 
 
 def _digest(artifact: Artifact) -> str:
