@@ -67,6 +67,8 @@ def detect_format(path: Path, *, isolated: bool = True) -> ModelFormat:
 
 
 def _head(path: Path) -> tuple[bytes, int]:
+    if path.exists() and not path.is_file():  # opening a pipe would wait for its other end
+        raise ModelError(f"{path} is neither a file nor a folder", hint="name a model file")
     try:
         with path.open("rb") as stream:
             return stream.read(4096), path.stat().st_size

@@ -44,6 +44,10 @@ _TENSOR_MODULES = frozenset(
         *("sets", "signal", "sparse", "strings"),
     }
 )
+# layers that are code, or load it: bytecode, another SavedModel, pickled modules
+_CODE_LAYERS = frozenset({"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"})
+# layers whose table may be the name of a file to read
+_TABLES = frozenset({"StringLookup", "IntegerLookup", "TextVectorization", "IndexLookup"})
 _CODE_FUNCTIONS = frozenset({"py_function", "numpy_function", "load_op_library", "load_library", "function", "print"})
 
 
@@ -117,7 +121,8 @@ def training_is_plain(config: keras_config.KerasConfig) -> bool:
 
 def has_custom_layers(folder: Path) -> bool:
     """Whether tf_keras could not revive all the layers of a SavedModel as what they were."""
-    return any(True for layer in savedmodel.keras_layers(folder) for _ in scan(_architecture(layer)))
+    found = (finding for layer in savedmodel.keras_layers(folder) for finding in scan(_architecture(layer)))
+    return any(finding.kind == "custom" for finding in found)
 
 
 def _findings(path: Path, fmt: ModelFormat, *, isolated: bool) -> list[Finding]:
@@ -158,8 +163,8 @@ def _judge(node: Mapping[str, Any], place: str) -> Finding | None:
     kind = str(node["class_name"])
     plain = kind.rsplit(">", 1)[-1]
     inner = node.get("config")
-    if plain == "Lambda":
-        return Finding(kind="code", layer=place, what="a Lambda layer")
+    if plain in _CODE_LAYERS:
+        return Finding(kind="code", layer=place, what=f"a {plain} layer")
     if plain == "__lambda__" or (isinstance(inner, Mapping) and "__lambda__" in inner):
         return Finding(kind="code", layer=place, what="a Python function stored as bytecode")
     if isinstance(inner, Mapping) and inner.get("function_type") in ("lambda", "function"):
@@ -167,6 +172,10 @@ def _judge(node: Mapping[str, Any], place: str) -> Finding | None:
     if plain in ("TFOpLambda", "SlicingOpLambda", "ClassMethod") and isinstance(inner, Mapping):
         symbol = str(inner.get("function") or inner.get("cls_symbol") or "")
         return None if _is_tensor_function(symbol) else Finding(kind="code", layer=place, what=f"a call of tf.{symbol}")
+    if plain == "TensorFlowOpLayer" and any(f'"{name}"' in str(node) for name in savedmodel.EFFECT_OPS):
+        return Finding(kind="code", layer=place, what="an op that touches files or calls Python")
+    if plain in _TABLES and isinstance(inner, Mapping) and isinstance(inner.get("vocabulary"), str):
+        return Finding(kind="code", layer=place, what=f"a {plain} layer that reads {inner['vocabulary']!r}")
     return _judge_module(node, plain, kind, place)
 
 

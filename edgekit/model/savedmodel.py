@@ -10,7 +10,7 @@ from typing import Any
 from edgekit.core.errors import ModelError
 
 # ops of a graph that touch files or call back into Python when the model runs
-_EFFECTS = ("WriteFile", "ReadFile", "MatchingFiles", "PyFunc", "PyFuncStateless", "EagerPyFunc")
+EFFECT_OPS = ("WriteFile", "ReadFile", "MatchingFiles", "PyFunc", "PyFuncStateless", "EagerPyFunc")
 
 
 def effect_ops(folder: Path) -> tuple[str, ...]:
@@ -22,7 +22,7 @@ def effect_ops(folder: Path) -> tuple[str, ...]:
         ModelError: the graph cannot be read.
     """
     graph = _read(folder / "saved_model.pb")
-    return tuple(name for name in _EFFECTS if bytes((0x12, len(name))) + name.encode() in graph)
+    return tuple(name for name in EFFECT_OPS if bytes((0x12, len(name))) + name.encode() in graph)
 
 
 def keras_layers(folder: Path) -> tuple[Mapping[str, Any], ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import pickle
 import shutil
 import sys
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.core.errors import EdgekitError, ModelError
+from edgekit.core.errors import DependencyError, EdgekitError, ModelError
 from edgekit.model.format import detect_format
 
 
@@ -155,6 +157,20 @@ def test_a_data_archive_is_not_taken_for_a_model(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x.npy", b"")
     assert "--data" in str(_refusal(path).hint)
+
+
+def test_a_pipe_does_not_hang_the_detection(tmp_path: Path) -> None:
+    pipe = tmp_path / "model.keras"
+    os.mkfifo(pipe)
+    assert "neither a file nor a folder" in str(_refusal(pipe))
+
+
+def test_without_h5py_an_h5_file_names_the_package_to_install(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "h5py" else there(name))
+    with pytest.raises(DependencyError) as caught:
+        detect_format(models / "cnn.h5")
+    assert caught.value.hint == "pip install 'edgekit[optimize]'"
 
 
 def test_unknown_bytes_are_a_named_error(tmp_path: Path) -> None:

@@ -109,6 +109,10 @@ def _layer(**changes: Any) -> dict[str, Any]:
             "class_name": "Lambda",
             "config": {"name": "op", "function": ["4wEAAA==", None, None], "function_type": "lambda"},
         },
+        {"class_name": "TFSMLayer", "config": {"name": "other", "filepath": "/tmp/evil"}},
+        {"class_name": "TorchModuleWrapper", "config": {"name": "torch", "module": "gASV"}},
+        {"class_name": "StringLookup", "config": {"name": "words", "vocabulary": "/etc/passwd"}},
+        {"class_name": "TensorFlowOpLayer", "config": {"name": "op", "node_def": '{"name": "w", "op": "WriteFile"}'}},
         {"class_name": "__typespec__", "module": "subprocess", "config": {}},
     ],
 )
@@ -133,6 +137,8 @@ def test_foreign_classes_are_found(changes: dict[str, Any]) -> None:
     [
         {"class_name": "TFOpLambda", "config": {"name": "op", "function": "math.multiply"}},
         {"class_name": "TFOpLambda", "config": {"name": "op", "function": "reshape"}},
+        {"class_name": "TensorFlowOpLayer", "config": {"name": "op", "node_def": '{"name": "w", "op": "Mul"}'}},
+        {"class_name": "StringLookup", "config": {"name": "words", "vocabulary": ["a", "b"]}},
         {"module": "keras.src.engine.functional", "class_name": "Functional"},
         {"module": "keras.src.ops.numpy", "class_name": "Add", "registered_name": "Add"},
         {
