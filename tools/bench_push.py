@@ -76,6 +76,16 @@ def uploads(board: Sshd, model: Path) -> dict[str, Callable[[], float]]:
         device.transport.run(remove)
         return timed(lambda: sftp.put(str(model), there))
 
+    def pipelined() -> None:
+        with model.open("rb") as source, sftp.open(there, "wb") as out:
+            out.set_pipelined(True)
+            while piece := source.read(250_000):
+                out.write(piece)
+
+    def write() -> float:
+        device.transport.run(remove)
+        return timed(pipelined)
+
     def push() -> float:
         device.transport.run(remove)
         return timed(lambda: device.transport.push(model, there))
@@ -87,6 +97,7 @@ def uploads(board: Sshd, model: Path) -> dict[str, Callable[[], float]]:
     return {
         "scp": scp,
         "paramiko put": put,
+        "paramiko pipelined SFTP writes of 250 kB": write,
         "edgekit push (the bytes)": push,
         "edgekit push_file (space check, both hashes, rename)": push_file,
     }

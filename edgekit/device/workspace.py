@@ -6,12 +6,14 @@ import contextlib
 import re
 import secrets
 import tempfile
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.core import units
 from edgekit.core.errors import DeviceError, EdgekitError, TransferError
 from edgekit.core.hashing import sha256_file
+from edgekit.device.facts_parse import disk_free
 from edgekit.device.transport.protocol import Completed, OnBytes, Transport, printable
 
 # `hash FILE BYTES`: openssl uses the processor's SHA instructions, which pays for its slow start on large files
@@ -28,13 +30,13 @@ print(h.hexdigest())' < "$1"
 }
 """
 
-# $1 folder, $2 name, $3 expected size, $4 expected hash or nothing. Prints kind, size, hash, then df.
+# $1 folder, $2 name, $3 expected size. Prints what is there, its hash where the size fits, may we write; then df
 _PREPARE = (
     _HASH
     + r"""
 LC_ALL=C; export LC_ALL; umask 077
 mkdir -p -- "$1" || exit 21
-file=$1/$2 size=- digest=-
+file=$1/$2 digest=- writable=no
 find "$1/" -maxdepth 1 -name '.edgekit-*.part' -mtime +0 -exec rm -f -- {} + 2>/dev/null
 if [ -L "$file" ]; then kind=link
 elif [ -f "$file" ]; then kind=file
@@ -42,12 +44,10 @@ elif [ -d "$file" ]; then kind=folder
 elif [ -e "$file" ]; then kind=special
 else kind=none; fi
 if [ $kind = file ] && [ -r "$file" ]; then
-  size=$(($(wc -c < "$file")))
-  if [ "$size" = "$3" ]; then digest=$(hash "$file" "$size"); fi
+  if [ "$(($(wc -c < "$file")))" = "$3" ]; then digest=$(hash "$file" "$3"); fi
 fi
-printf '%s %s %s\n' $kind "$size" "${digest:--}"
-[ "$digest" = "$4" ] && exit 0
-[ -w "$1" ] || { echo "no write permission for $1" >&2; exit 21; }
+if [ -w "$1" ]; then writable=yes; fi
+printf '%s %s %s\n' $kind "${digest:--}" $writable
 df -Pk "$1/"
 exit 0
 """
@@ -144,40 +144,39 @@ class Workspace:
         """
         destination = self.path(relative)
         try:
-            size, digest = local.stat().st_size, sha256_file(local)
+            size = local.stat().st_size
+            with local.open("rb"), ThreadPoolExecutor(1) as aside:
+                # a hash takes a third of an upload over loopback: it is computed meanwhile
+                digest = aside.submit(sha256_file, local)
+                if self._there(destination, size, digest):
+                    return Pushed(path=destination, sha256=digest.result(), size_bytes=size, uploaded_bytes=0)
+                self._upload(local, destination, size, digest, "700" if executable else "600", on_bytes)
+                return Pushed(path=destination, sha256=digest.result(), size_bytes=size, uploaded_bytes=size)
         except OSError as error:
             raise TransferError(f"cannot read {local}: {error.strerror or error}", hint="check the path") from error
-        if self._prepare(destination, size, digest):
-            return Pushed(path=destination, sha256=digest, size_bytes=size, uploaded_bytes=0)
-        temporary = f"{destination.rpartition('/')[0]}/.edgekit-{secrets.token_hex(8)}.part"
-        try:
-            self.transport.push(local, temporary, on_bytes)
-            self._put_in_place(temporary, destination, size, digest, "700" if executable else "600")
-        except BaseException:
-            with contextlib.suppress(EdgekitError):
-                self.transport.run(["rm", "-f", "--", temporary], timeout_s=5)
-            raise
-        return Pushed(path=destination, sha256=digest, size_bytes=size, uploaded_bytes=size)
 
     def sh(self, script: str, *arguments: str, timeout_s: float = _TIME_LIMIT_S) -> Completed:
         """Runs a POSIX shell script on the board with ``$1`` … set; nothing is ever pasted into its text."""
         return self.transport.run(["sh", "-c", script, "sh", *arguments], timeout_s=timeout_s)
 
-    def _prepare(self, destination: str, size: int, digest: str) -> bool:
-        """Makes the folder, checks what is there and the space; True where the content is there already."""
+    def _there(self, destination: str, size: int, digest: Future[str]) -> bool:
+        """Makes the folder; True where the content is there already; else makes sure that it can be put there."""
         folder, _, name = destination.rpartition("/")
-        done = self.sh(_PREPARE, folder, name, str(size), digest)
-        said = re.match(r"(link|file|folder|special|none) (\S+) (\S+)\n", done.text)
+        done = self.sh(_PREPARE, folder, name, str(size))
+        said = re.match(r"(link|file|folder|special|none) (\S+) (yes|no)\n", done.text)
         if done.exit_status != 0 or not said:
             raise self._refused(f"cannot write to {folder}", done)
-        kind, _, found = said.groups()
+        kind, found, writable = said.groups()
         if kind in ("folder", "special"):
             what = "a folder" if kind == "folder" else "a special file"
             raise TransferError(f"{self.name}: {destination} is {what} on the board", hint="remove or rename it there")
-        if kind == "file" and found == digest:
+        if kind == "file" and found != "-" and found == digest.result():
             return True
-        from edgekit.device.facts_parse import disk_free
-
+        if writable == "no":
+            raise TransferError(
+                f"{self.name}: no permission to write to {folder}",
+                hint="choose another workspace in the profile or the inventory, or make the folder the user's",
+            )
         free = disk_free(done.text[said.end() :])
         if free is not None and free < size:
             raise TransferError(
@@ -186,6 +185,18 @@ class Workspace:
                 details={"needs_bytes": size, "free_bytes": free, "path": folder},
             )
         return False
+
+    def _upload(
+        self, local: Path, destination: str, size: int, digest: Future[str], mode: str, on_bytes: OnBytes | None
+    ) -> None:
+        temporary = f"{destination.rpartition('/')[0]}/.edgekit-{secrets.token_hex(8)}.part"
+        try:
+            self.transport.push(local, temporary, on_bytes)
+            self._put_in_place(temporary, destination, size, digest.result(), mode)
+        except BaseException:
+            with contextlib.suppress(EdgekitError):
+                self.transport.run(["rm", "-f", "--", temporary], timeout_s=5)
+            raise
 
     def _put_in_place(self, temporary: str, destination: str, size: int, digest: str, mode: str) -> None:
         done = self.sh(_VERIFY, temporary, destination, mode, str(size), digest)

@@ -86,7 +86,7 @@ class SshTransport:
     def push(self, local: Path, remote: str, on_bytes: OnBytes | None = None) -> None:
         """See :meth:`Transport.push`.
 
-        The bytes go to ``cat`` on the board: as fast as pipelined SFTP writes (tools/bench_push.py), it needs no SFTP
+        The bytes go to ``cat`` on the board: quicker than pipelined SFTP writes (tools/bench_push.py), it needs no SFTP
         server, and it says in words what is wrong with a disk, where SFTP says "Failure".
         """
         try:
