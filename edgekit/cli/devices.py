@@ -69,7 +69,9 @@ def add(
         str | None, typer.Option("--profile", help="What kind of board: `edgekit devices list`.")
     ] = None,
     workspace: Annotated[str | None, typer.Option("--workspace", help="Our folder there (default ~/.edgekit).")] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Change the entry of this name.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Change the entry of this name; what is not given stays.")
+    ] = False,
     out: Output,
 ) -> None:
     """Write a board into your inventory."""
@@ -81,15 +83,18 @@ def add(
     if profile is not None:
         load_profile(profile)
     given = parse_address(host)
-    entry = inventory.InventoryEntry(
-        name=name,
-        host=given.host,
-        port=port or given.port,
-        user=user or given.user,
-        identity_file=str(identity_file.expanduser().absolute()) if identity_file else None,
-        profile=profile,
-        workspace=workspace,
-    )
+    said = {
+        "host": given.host,
+        "port": port or given.port,
+        "user": user or given.user,
+        "identity_file": str(identity_file.expanduser().absolute()) if identity_file else None,
+        "profile": profile,
+        "workspace": workspace,
+    }
+    before = inventory.find(name) if replace else None
+    known = to_json(before) if before is not None else {}
+    changed = {key: value for key, value in said.items() if value is not None}
+    entry = inventory.InventoryEntry(**{**known, "name": name, **changed})
     inventory.add(entry, replace=replace)
     out.answer({"device": to_json(entry)}, f"added {name}; next: edgekit devices trust {name}")
 
@@ -164,7 +169,7 @@ def check(
     target = reach(host, port, user, identity_file, ssh_config).target(name)
     with task(f"connect to {name}", out.on_event), connect(target, ask=at_terminal()) as device:
         facts = device.facts()
-    notices = compare(target.profile, facts)
+    notices = (*target.notices, *compare(target.profile, facts))
     out.notices(notices)
     wrong = any(notice.code == "architecture" for notice in notices) and not target.profile_implied
     document = {"device": name, "facts": to_json(facts), "warnings": to_json(notices), "ok": not wrong}
@@ -178,7 +183,7 @@ def _facts(facts: Facts) -> list[tuple[str, object]]:
     libc = f"{facts.libc} {facts.libc_version or ''}".strip() if facts.libc else None
     throttle = None if facts.throttle_bits is None else f"0x{facts.throttle_bits:x}"
     return [
-        ("board", facts.model),
+        ("board", f"{facts.model or 'unknown'}{', emulated by ' + facts.emulator if facts.emulator else ''}"),
         ("system", f"{facts.os_name or facts.system or 'unknown'}, kernel {facts.kernel or 'unknown'}"),
         ("userland", f"{facts.abi or 'unknown'}, {facts.userland_bits or '?'} bits, {libc or 'unknown libc'}"),
         ("cores", f"{len(facts.cores)}  {facts.cpu_model or ''}" if facts.cores else None),

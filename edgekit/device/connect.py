@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import sys
 from types import TracebackType
 
 from edgekit.core.errors import DeviceError
 from edgekit.core.places import data_dir
 from edgekit.device.facts import Facts, gather
+from edgekit.device.facts_parse import Python
 from edgekit.device.profile import Profile
 from edgekit.device.target import Target
 from edgekit.device.transport.local import LocalTransport
@@ -60,7 +63,12 @@ class Device:
         Raises:
             DeviceError: it does not answer.
         """
-        return gather(self.transport, self.profile, workspace=self.root)
+        found = gather(self.transport, self.profile, workspace=self.root)
+        if self.target.ssh is not None:
+            return found
+        bits = 64 if sys.maxsize > 1 << 32 else 32
+        ours = Python(path=sys.executable, version=sys.version_info[:3], bits=bits)
+        return dataclasses.replace(found, python=ours)  # it has the modules of our own environment
 
     def close(self) -> None:
         """Ends the connection."""

@@ -40,6 +40,7 @@ class Facts:
         throttle_bits: ``vcgencmd get_throttled``.
         clock_hz: the real ARM clock, ``vcgencmd measure_clock arm``.
         boot_id: changes with every boot.
+        emulator: ``QEMU`` where an ARM board is one that is emulated; its times say nothing about a real board.
     """
 
     machine: str | None
@@ -67,6 +68,7 @@ class Facts:
     clock_hz: int | None
     boot_id: str | None
     uptime_s: float | None
+    emulator: str | None = None
 
     @property
     def temperature_c(self) -> float | None:
@@ -132,6 +134,7 @@ def from_sections(said: dict[str, str]) -> Facts:
         clock_hz=parse.clock(said.get("sensor:clock", "")),
         boot_id=parse.line(said, "boot_id"),
         uptime_s=parse.first_number(said.get("uptime", "")),
+        emulator=parse.emulator(machine, said.get("emulator", ""), said.get("cpuinfo", "")),
     )
 
 
@@ -157,7 +160,7 @@ def mismatch(name: str, profile: Profile, facts: Facts) -> DeviceError | None:
     other = {"aarch64": "generic-arm64", "x86_64": "generic-x86_64"}.get(facts.abi, "generic")
     return DeviceError(
         f"{name}: the board runs {system}, but its profile {profile.name!r} says {profile.abi}",
-        hint=f"if it is the right board: `edgekit devices add {name} --host {name} --profile {other}`",
+        hint=f"if it is the right board: `edgekit devices add {name} --host {name} --profile {other} --replace`",
         details={"board_abi": facts.abi, "profile_abi": profile.abi, "profile": profile.name},
     )
 

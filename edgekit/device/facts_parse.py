@@ -179,3 +179,15 @@ def temperature(text: str) -> float | None:
     """``temp=48.2'C`` → 48.2."""
     found = re.fullmatch(r"temp=(-?\d+(?:\.\d+)?)'?C", text.strip())
     return float(found[1]) if found else None
+
+
+def emulator(machine: str | None, devicetree: str, cpuinfo_text: str) -> str | None:
+    """``QEMU`` for an ARM machine whose device tree is QEMU's own, or whose kernel shows an x86 processor.
+
+    Virtual x86 machines run at the speed of their host and are not meant. Source: QEMU, docs/system/arm/virt.rst.
+    """
+    if machine is None or not machine.startswith(("arm", "aarch64")):
+        return None
+    words = ("fw-cfg", "dummy-virt", "qemu")
+    foreign = "GenuineIntel" in cpuinfo_text or "AuthenticAMD" in cpuinfo_text
+    return "QEMU" if foreign or any(word in devicetree.lower() for word in words) else None

@@ -46,6 +46,7 @@ for d in /sys/devices/system/cpu/cpu[0-9]*; do
   printf '%s ' "${d##*/cpu}"; value "$d/cpufreq/cpuinfo_max_freq"; value "$d/cpufreq/scaling_cur_freq"; echo
 done
 section model; tr -d '\000' < /sys/firmware/devicetree/base/model
+section emulator; ls /sys/firmware/devicetree/base | grep fw-cfg; cat /sys/firmware/devicetree/base/compatible
 section meminfo; head -n 3 /proc/meminfo
 section home; printf '%s\n' "$HOME"
 case $workspace in '~/'*) workspace=$HOME/${workspace#??} ;; esac

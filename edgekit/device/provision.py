@@ -59,7 +59,12 @@ class BoardRuntime:
 
 
 def prepare_runtime(
-    device: Device, facts: Facts, *, runtime: RuntimeName = "auto", on_event: EventSink = ignore
+    device: Device,
+    facts: Facts,
+    *,
+    runtime: RuntimeName = "auto",
+    stateful: bool = False,
+    on_event: EventSink = ignore,
 ) -> BoardRuntime:
     """Makes a board ready to run models, and sees that it really is.
 
@@ -68,6 +73,7 @@ def prepare_runtime(
         facts: what it said about itself.
         runtime: ``litert``: our library; a module's name: what is installed there; ``auto``: the library, and where
             none can exist for this board, a module.
+        stateful: models with variable tensors (fused LSTM, SVDF) shall run; LiteRT's C API refuses to load them.
         on_event: gets the progress.
 
     Raises:
@@ -80,6 +86,8 @@ def prepare_runtime(
         pushed = _push(device, Path(payload.__file__), "payload.py")
         if runtime in _MODULES:
             return _module(device, python, pushed, runtime)
+        if stateful:
+            return _for_stateful(device, python, pushed, runtime)
         try:
             return _library(device, facts, python, pushed, on_event)
         except RuntimeMissingError as error:
@@ -154,6 +162,17 @@ def _explained(error: RuntimeMissingError, library: Library, facts: Facts) -> Ru
     elif "GLIBC_" in text:
         hint = f"LiteRT {library.version} needs glibc {library.glibc_needed}: upgrade the board's system"
     return RuntimeMissingError(text, hint=hint, details=error.details)
+
+
+def _for_stateful(device: Device, python: str, pushed: Pushed, runtime: RuntimeName) -> BoardRuntime:
+    refusal = RuntimeMissingError(
+        f"{device.name}: LiteRT's C library does not load models with stateful ops (fused LSTM, SVDF) yet",
+        hint="`pip install ai-edge-litert` on the board, then --runtime ai_edge_litert; or build the LSTM with "
+        "unroll=True",
+    )
+    if runtime == "litert":
+        raise refusal
+    return _instead(device, python, pushed, refusal)
 
 
 def _instead(device: Device, python: str, pushed: Pushed, error: RuntimeMissingError) -> BoardRuntime:

@@ -68,7 +68,8 @@ def benchmark(
     chosen = make_plan(plan) if isinstance(plan, str) else plan
     found: list[Measurement] = []
     for name in [device] if isinstance(device, str) else device:
-        with open_board(name, reach or Reach(), check_runtime(runtime), on_event) as board:
+        stateful = any(map(is_stateful, artifacts))
+        with open_board(name, reach or Reach(), check_runtime(runtime), on_event, stateful=stateful) as board:
             threads = _listed(num_threads) if num_threads is not None else [board.profile.num_threads]
             found += measure_on(board, artifacts, threads, chosen, on_event)
     return tuple(found)
@@ -112,7 +113,7 @@ def measure_on(
             )
             runs[key] = (partial(run_job, board.device, board.runtime), job)
             models[key] = artifact
-            limits[key] = dataclasses.replace(board.limits, deterministic=not _is_stateful(artifact))
+            limits[key] = dataclasses.replace(board.limits, deterministic=not is_stateful(artifact))
             notices[key] = (*board.notices, *samples.notices)
     collected = collect_many(runs, plan=plan, limits=limits, on_event=on_event)
     if collected.errors:
@@ -181,7 +182,7 @@ class _Key:
         return self._text
 
 
-def _is_stateful(artifact: Artifact) -> bool:
+def is_stateful(artifact: Artifact) -> bool:
     """Whether a run leaves something for the next one, so that outputs depend on how many there were."""
     from edgekit.optimize.audit import audit_tflite
 

@@ -71,12 +71,16 @@ class Board:
     @property
     def limits(self) -> BoardLimits:
         """What the verdict must know about it."""
-        return BoardLimits(temperature_limit_c=self.profile.throttle_c, emulated=False)
+        return BoardLimits(temperature_limit_c=self.profile.throttle_c, emulated=self.facts.emulator is not None)
 
 
 @contextmanager
-def open_board(name: str, reach: Reach, runtime: RuntimeName, on_event: EventSink) -> Iterator[Board]:
+def open_board(
+    name: str, reach: Reach, runtime: RuntimeName, on_event: EventSink, *, stateful: bool = False
+) -> Iterator[Board]:
     """Connects, compares the board with its profile, and brings a runtime onto it.
+
+    ``stateful``: one that runs models with variable tensors.
 
     Raises:
         UsageError: unknown name.
@@ -88,8 +92,14 @@ def open_board(name: str, reach: Reach, runtime: RuntimeName, on_event: EventSin
     with device:
         facts = device.facts()
         profile, notices = _profile_of(target, facts)
-        ready = prepare_runtime(device, facts, runtime=runtime, on_event=on_event)
-        yield Board(device=device, profile=profile, facts=facts, runtime=ready, notices=(*notices, *ready.notices))
+        ready = prepare_runtime(device, facts, runtime=runtime, stateful=stateful, on_event=on_event)
+        yield Board(
+            device=device,
+            profile=profile,
+            facts=facts,
+            runtime=ready,
+            notices=(*target.notices, *notices, *ready.notices),
+        )
 
 
 def _profile_of(target: Target, facts: Facts) -> tuple[Profile, tuple[Notice, ...]]:

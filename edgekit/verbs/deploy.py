@@ -74,12 +74,13 @@ def deploy(
     from edgekit.device import releases
     from edgekit.device.run import push_samples, smoke_test
     from edgekit.measure.plan import make_plan
-    from edgekit.verbs.benchmark import check_runtime, measure_on, open_model
+    from edgekit.verbs.benchmark import check_runtime, is_stateful, measure_on, open_model
     from edgekit.verbs.boards import Reach, open_board
 
     artifact = open_model(model)
     chosen = make_plan(plan) if isinstance(plan, str) else plan
-    with open_board(device, reach or Reach(), check_runtime(runtime), on_event) as board:
+    stateful = is_stateful(artifact)
+    with open_board(device, reach or Reach(), check_runtime(runtime), on_event, stateful=stateful) as board:
         check_ops(artifact, board)
         workspace = board.device.workspace
         with task("push", on_event):

@@ -232,3 +232,17 @@ def test_a_board_without_a_posix_shell_is_named():
 
     with pytest.raises(DeviceError, match="unknown command sh"):
         gather(Speechless(), load_profile("generic"))
+
+
+@pytest.mark.parametrize(
+    ("machine", "devicetree", "cpuinfo", "found"),
+    [
+        ("aarch64", "fw-cfg@9020000\nlinux,dummy-virt\0", "processor : 0", "QEMU"),
+        ("aarch64", "raspberrypi,4-model-b\0brcm,bcm2711\0", "processor : 0\nFeatures : fp asimd", None),
+        ("aarch64", "", "vendor_id : AuthenticAMD", "QEMU"),
+        ("x86_64", "", "vendor_id : AuthenticAMD", None),
+        (None, "", "", None),
+    ],
+)
+def test_an_emulated_arm_board_is_known_by_its_device_tree_or_its_processor(machine, devicetree, cpuinfo, found):
+    assert parse.emulator(machine, devicetree, cpuinfo) == found

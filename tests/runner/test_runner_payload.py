@@ -443,7 +443,13 @@ def test_older_releases_of_the_library_compute_the_same_int8(version, tmp_path, 
 def test_what_a_stateful_model_remembers_does_not_reach_the_next_smoke_sample(tmp_path, job):
     model = tiny_tflite.write(tmp_path, tiny_tflite.remembers())
     one, two = (numpy.array([[value, 1.0]], numpy.float32) for value in (1.0, 5.0))
-    answer = start(job(model, [[one], [two], [one]])).answer
+    request = job(model, [[one], [two], [one]], library=None, module="ai_edge_litert")
+    answer = start(request, flags=()).answer
     outputs = [base64.b64decode(sample[0]) for sample in answer["outputs"]]
     assert outputs[0] == outputs[2] == interpret(model, [one])[0]
     assert outputs[1] == interpret(model, [two])[0] != outputs[0]
+
+
+def test_the_library_refuses_a_stateful_model_by_name(tmp_path, job):
+    model = tiny_tflite.write(tmp_path, tiny_tflite.remembers())
+    assert start(job(model, [[numpy.ones((1, 2), numpy.float32)]])).error == "model-unreadable"
