@@ -8,16 +8,18 @@ equal to the public converter's, tensor by tensor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from edgekit.core import files
-from edgekit.core.errors import DependencyError, ModelError, UsageError
+from edgekit.core import decode, files
+from edgekit.core.errors import DataError, ModelError, UsageError
 from edgekit.core.events import EventSink, ignore, task
 from edgekit.core.suggest import unknown
+from edgekit.data.spec import DataSpec
 from edgekit.model import libraries
 from edgekit.optimize import converter_errors, kernel_versions, model_tree
+from edgekit.optimize.calibrate import Share, calibrated, can_share
 from edgekit.optimize.convert import Converted
 from edgekit.optimize.export import RecurrentLayer, release_memory
 from edgekit.optimize.representative import Rows, open_rows
@@ -54,9 +56,13 @@ def quantize(
     model = model_tree.read(Path(float_model))
     inputs = model_tree.inputs(model)
     rows = open_rows(representative, inputs, on_event)
+    spec = decode.from_json(DataSpec, dict(representative), source="representative dataset", error=DataError)
+    share = None if wanted == "int16x8" else can_share(Path(float_model), spec, rows.count)
     layers = tuple(RecurrentLayer(name=item["name"], type=item["type"]) for item in recurrent)
     with task(f"quantize to {mode}", on_event):
-        return quantize_rows(Path(float_model), Path(out), wanted, rows, recurrent=layers, allow_float=allow_float)
+        return quantize_rows(
+            Path(float_model), Path(out), wanted, rows, recurrent=layers, allow_float=allow_float, share=share
+        )
 
 
 def quantize_rows(
@@ -67,12 +73,12 @@ def quantize_rows(
     *,
     recurrent: Sequence[RecurrentLayer] = (),
     allow_float: bool = False,
+    share: Share | None = None,
 ) -> Converted:
     """As :func:`quantize`, with the rows themselves."""
     check_float(model_tree.read(float_model), float_model)
-    counted = _Counted(rows)
     try:
-        content = _quantized(float_model.read_bytes(), mode, counted, allow_float=allow_float)
+        content, count = _quantized(float_model.read_bytes(), mode, rows, share, allow_float=allow_float)
     except Exception as error:
         by_op = converter_errors.tensors_by_op(model_tree.read(float_model))
         raise converter_errors.explain(error, mode=mode, recurrent=recurrent, layers_of_op=by_op) from error
@@ -88,7 +94,7 @@ def quantize_rows(
         size_bytes=len(content),
         inputs=model_tree.inputs(model),
         outputs=model_tree.outputs(model),
-        samples=counted.count,
+        samples=count,
     )
     del model, content
     release_memory()
@@ -125,40 +131,32 @@ def check_float(model: Any, path: Path) -> None:
             )
 
 
-class _Counted:
-    """Rows as the calibrator asks for them: a function that gives a fresh generator.
-
-    Lists in the order of the graph's inputs, not dicts: for dicts the calibrator makes a second interpreter.
-    """
-
-    def __init__(self, rows: Rows) -> None:
-        self._rows = rows
-        self.count = 0
-
-    def __call__(self) -> Iterator[list[Any]]:
-        self.count = 0
-        for row in self._rows():
-            self.count += 1
-            yield [row[spec.name] for spec in self._rows.inputs]
-
-
-def _quantized(content: bytes, mode: QuantizeMode, rows: Callable[[], Iterator[Any]], *, allow_float: bool) -> bytes:
+def _quantized(
+    content: bytes, mode: QuantizeMode, rows: Rows, share: Share | None, *, allow_float: bool
+) -> tuple[bytes, int]:
     tf = libraries.tensorflow()
-    try:
-        from tensorflow.lite.python import convert as tf_convert
-        from tensorflow.lite.python import util as tf_util
-        from tensorflow.lite.python.optimize import calibrator as tf_calibrator
-    except ImportError as error:
-        raise DependencyError(
-            f"TensorFlow {tf.__version__} has no calibrator where 2.21 has it", hint=libraries.INSTALL
-        ) from error
-    calibrator = tf_calibrator.Calibrator(tf_calibrator.add_intermediate_tensors(content))
+    from tensorflow.lite.python import convert as tf_convert
+
     if mode == "int16x8":
-        quantized = calibrator.calibrate_and_quantize(rows, tf.int16, tf.int16, allow_float, tf.int16, tf.int64)
-        quantized = tf_util.modify_model_io_type(quantized, tf.int16, tf.int16)
-    else:
-        edge = tf.int8 if mode == "int8" else tf.float32
-        calibrated = calibrator.calibrate(rows)
-        del calibrator  # its interpreter holds every activation
-        quantized = tf_convert.mlir_quantize(calibrated, input_data_type=edge, output_data_type=edge)
+        return _quantized_int16(content, rows, allow_float=allow_float), rows.seen.count
+    edge = tf.int8 if mode == "int8" else tf.float32
+    ranged, count = calibrated(content, rows, share)
+    quantized = tf_convert.mlir_quantize(ranged, input_data_type=edge, output_data_type=edge)
+    return bytes(tf_convert.deduplicate_readonly_buffers(quantized)), count
+
+
+def _quantized_int16(content: bytes, rows: Rows, *, allow_float: bool) -> bytes:
+    """TensorFlow does 16-bit activations with an older quantizer, which calibrates by itself."""
+    tf = libraries.tensorflow()
+    from tensorflow.lite.python import convert as tf_convert
+    from tensorflow.lite.python import util as tf_util
+    from tensorflow.lite.python.optimize import calibrator as tf_calibrator
+
+    def lists() -> Iterator[list[Any]]:
+        for row in rows():
+            yield [row[spec.name] for spec in rows.inputs]
+
+    calibrator = tf_calibrator.Calibrator(tf_calibrator.add_intermediate_tensors(content))
+    quantized = calibrator.calibrate_and_quantize(lists, tf.int16, tf.int16, allow_float, tf.int16, tf.int64)
+    quantized = tf_util.modify_model_io_type(quantized, tf.int16, tf.int16)
     return bytes(tf_convert.deduplicate_readonly_buffers(quantized))

@@ -6,7 +6,8 @@ meaningless scales. So everything is checked here, while the rows stream by.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgekit.core.artifact import TensorSpec
@@ -18,7 +19,22 @@ if TYPE_CHECKING:
 
     Array = numpy.ndarray[Any, Any]
 
-_FEW = 20  # progress is told about this often
+_STEPS_TOLD = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What went by.
+
+    Attributes:
+        count: rows.
+        ranges: input name → smallest and largest value.
+        checked: names of the inputs that must not be constant.
+    """
+
+    count: int = 0
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    checked: tuple[str, ...] = ()
 
 
 class Rows:
@@ -32,18 +48,20 @@ class Rows:
 
     Attributes:
         inputs: see there.
+        seen: what the last pass went through, so far.
     """
 
     def __init__(
         self,
-        source: Any,
+        source: Callable[[], Iterable[Mapping[str, Array]]],
         inputs: Sequence[TensorSpec],
         *,
         count: int | None = None,
         on_event: EventSink = ignore,
     ) -> None:
-        self._source = source
         self.inputs = tuple(inputs)
+        self.seen = Seen()
+        self._source = source
         self._count = count
         self._on_event = on_event
 
@@ -53,25 +71,37 @@ class Rows:
         Raises:
             DataError: no rows; a missing input; wrong shape or type; NaN or infinite values; a constant input.
         """
+        yield from self.part()
+        check_seen((self.seen,))
+
+    def part(self) -> Iterator[dict[str, Array]]:
+        """The same rows, without the checks of all of them together (:func:`check_seen`).
+
+        Raises:
+            DataError: a missing input; wrong shape or type; NaN or infinite values.
+        """
         ranges = {spec.name: _Range(spec) for spec in self.inputs}
-        seen = 0
-        rows: Iterable[Mapping[str, Array]] = self._source()
-        for row in rows:
-            values = {spec.name: _value(row, self.inputs, spec, seen) for spec in self.inputs}
-            yield {name: ranges[name].checked(value, seen) for name, value in values.items()}
-            seen += 1
-            self._tell(seen)
-        if not seen:
-            raise DataError(
-                "the representative dataset has no rows",
-                hint="give 100 to 500 typical inputs with --representative (or --data)",
-            )
-        if seen > 1:
-            for found in ranges.values():
-                found.check_varies(seen)
+        checked = tuple(spec.name for spec in self.inputs if spec.dtype.startswith("float"))
+        self.seen = Seen()
+        for index, row in enumerate(self._source()):
+            values = {spec.name: _value(row, self.inputs, spec, index) for spec in self.inputs}
+            arrays = {name: ranges[name].checked(value, index) for name, value in values.items()}
+            extent = {name: (found.low, found.high) for name, found in ranges.items() if found.low <= found.high}
+            self.seen = Seen(count=index + 1, ranges=extent, checked=checked)
+            self._tell(index + 1)
+            yield arrays
+
+    @property
+    def count(self) -> int:
+        """How many rows there are; 0 where it is not known."""
+        return self._count or 0
+
+    def expect(self, count: int) -> None:
+        """Says that this pass ends after ``count`` rows, for the progress."""
+        self._count = count
 
     def _tell(self, seen: int) -> None:
-        if self._count and (seen == self._count or seen % max(1, self._count // _FEW) == 0):
+        if self._count and (seen == self._count or seen % max(1, self._count // _STEPS_TOLD) == 0):
             self._on_event(
                 Event(
                     state="progress",
@@ -79,6 +109,28 @@ class Rows:
                     message=f"{seen} of {self._count} rows",
                     fraction=min(1.0, seen / self._count),
                 )
+            )
+
+
+def check_seen(parts: Sequence[Seen]) -> None:
+    """The checks of all rows together.
+
+    Raises:
+        DataError: there were none, or an input is the same everywhere.
+    """
+    count = sum(part.count for part in parts)
+    if not count:
+        raise DataError(
+            "the representative dataset has no rows",
+            hint="give 100 to 500 typical inputs with --representative (or --data)",
+        )
+    for name in parts[0].checked if count > 1 else ():
+        extents = [part.ranges[name] for part in parts if name in part.ranges]
+        low, high = min(extent[0] for extent in extents), max(extent[1] for extent in extents)
+        if low == high:
+            raise DataError(
+                f"the input {name!r} is {low:g} everywhere in all {count} representative rows",
+                hint="give real samples: the scales of every layer are taken from them",
             )
 
 
@@ -130,13 +182,6 @@ class _Range:
                 )
             self.low, self.high = min(self.low, low), max(self.high, high)
         return array[None]
-
-    def check_varies(self, count: int) -> None:
-        if self.spec.dtype.startswith("float") and self.low == self.high:
-            raise DataError(
-                f"the input {self.spec.name!r} is {self.low:g} everywhere in all {count} representative rows",
-                hint="give real samples: the scales of every layer are taken from them",
-            )
 
 
 def _value(row: Mapping[str, Any], inputs: Sequence[TensorSpec], spec: TensorSpec, index: int) -> Any:

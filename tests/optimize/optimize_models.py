@@ -148,6 +148,23 @@ def public_converter(saved_model: str, out: str, mode: str, data: str, rows: int
     Path(out).write_bytes(converter.convert())
 
 
+def calibrated_by_two(float_model: str, out: str, data: dict[str, Any], worth_seconds: float) -> list[int]:
+    """Writes the model with ranges that two processes found; the rows that were used, and those of this process."""
+    from edgekit.core import decode
+    from edgekit.data.spec import DataSpec
+    from edgekit.optimize import calibrate, model_tree
+    from edgekit.optimize.representative import open_rows
+
+    rows = open_rows(data, model_tree.inputs(model_tree.read(Path(float_model))))
+    spec = decode.from_json(DataSpec, data, source="test")
+    share = calibrate.Share(
+        float_model=Path(float_model), data=spec, positions=tuple(range(rows.count)), worth_seconds=worth_seconds
+    )
+    content, count = calibrate.calibrated(Path(float_model).read_bytes(), rows, share)
+    Path(out).write_bytes(content)
+    return [count, rows.seen.count]
+
+
 def chosen_loss(model: str, labels: list[Any], whole: bool) -> str | None:
     """The loss that fine-tuning would take for a freshly built model."""
     import keras

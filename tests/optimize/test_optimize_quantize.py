@@ -15,7 +15,9 @@ from edgekit.core.artifact import TensorSpec
 from edgekit.core.child import Child
 from edgekit.core.errors import DataError, ModelError, UsageError
 from edgekit.core.events import Event
+from edgekit.data.spec import DataSpec
 from edgekit.optimize import kernel_versions, model_tree
+from edgekit.optimize.calibrate import can_share
 from edgekit.optimize.representative import Rows
 
 IMAGE = TensorSpec(name="image", dtype="float32", shape=(1, 4, 4, 3))
@@ -106,6 +108,44 @@ def test_calibration_tells_how_far_it_is(workshop: Workshop) -> None:
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
     assert seen[-1].state == "finished"
+
+
+def test_two_processes_find_the_ranges_that_one_finds(workshop: Workshop) -> None:
+    _, tflite = workshop.float_model("nested.keras")
+    made = {}
+    for name, worth in (("one", 1e9), ("two", 0.0)):
+        out = workshop.folder / f"ranges-{name}.tflite"
+        made[name] = workshop.reference(
+            "calibrated_by_two",
+            float_model=str(tflite),
+            out=str(out),
+            data=workshop.data("images.npz"),
+            worth_seconds=worth,
+        )
+    assert made == {"one": [240, 240], "two": [240, 122]}
+    assert (workshop.folder / "ranges-one.tflite").read_bytes() == (workshop.folder / "ranges-two.tflite").read_bytes()
+
+
+def test_a_faulty_row_in_the_other_processs_half_is_an_error_all_the_same(workshop: Workshop) -> None:
+    _, tflite = workshop.float_model("nested.keras")
+    images = numpy.load(workshop.path("images.npz"))["x"].copy()
+    images[-1] = numpy.nan
+    numpy.savez(workshop.path("late.npz"), x=images)
+    with pytest.raises(DataError, match="NaN"):
+        workshop.reference(
+            "calibrated_by_two",
+            float_model=str(tflite),
+            out=workshop.path("late.tflite"),
+            data=workshop.data("late.npz"),
+            worth_seconds=0.0,
+        )
+
+
+def test_a_model_with_state_is_not_shared_between_processes(workshop: Workshop) -> None:
+    spec = DataSpec(source=workshop.path("series.npz"))
+    assert can_share(workshop.float_model("lstm.keras")[1], spec, 60) is None
+    spec = DataSpec(source=workshop.path("images.npz"))
+    assert can_share(workshop.float_model("nested.keras")[1], spec, 8) is None
 
 
 def test_an_unknown_mode_is_refused(workshop: Workshop) -> None:
