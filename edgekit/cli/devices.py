@@ -61,7 +61,9 @@ def show(name: Name, *, ssh_config: o.SshConfig = None, out: Output) -> None:
 def add(
     name: Name,
     *,
-    host: Annotated[str, typer.Option("--host", help="Address, name, or Host of your ssh configuration.")],
+    host: Annotated[
+        str | None, typer.Option("--host", help="Address, name, or Host of your ssh configuration (default: NAME).")
+    ] = None,
     port: o.Port = None,
     user: o.User = None,
     identity_file: o.IdentityFile = None,
@@ -82,7 +84,8 @@ def add(
 
     if profile is not None:
         load_profile(profile)
-    given = parse_address(host)
+    before = inventory.find(name) if replace else None
+    given = parse_address(host or (before.host if before else name))
     said = {
         "host": given.host,
         "port": port or given.port,
@@ -91,7 +94,6 @@ def add(
         "profile": profile,
         "workspace": workspace,
     }
-    before = inventory.find(name) if replace else None
     known = to_json(before) if before is not None else {}
     changed = {key: value for key, value in said.items() if value is not None}
     entry = inventory.InventoryEntry(**{**known, "name": name, **changed})

@@ -160,7 +160,7 @@ def mismatch(name: str, profile: Profile, facts: Facts) -> DeviceError | None:
     other = {"aarch64": "generic-arm64", "x86_64": "generic-x86_64"}.get(facts.abi, "generic")
     return DeviceError(
         f"{name}: the board runs {system}, but its profile {profile.name!r} says {profile.abi}",
-        hint=f"if it is the right board: `edgekit devices add {name} --host {name} --profile {other} --replace`",
+        hint=f"if it is the right board: `edgekit devices add {name} --profile {other} --replace`",
         details={"board_abi": facts.abi, "profile_abi": profile.abi, "profile": profile.name},
     )
 
