@@ -21,7 +21,17 @@ PYTHON = VENV / "bin" / "python"
 CONSTRAINTS = ROOT / "tools" / "constraints.txt"
 SUPPORTED = ((3, 11), (3, 13))
 #: program → Debian package, for the tests that need it
-PROGRAMS = {"sshd": "openssh-server", "ssh": "openssh-client", "gcc": "gcc"}
+PROGRAMS = {
+    "busybox": "busybox",
+    "dtc": "device-tree-compiler",
+    "gcc": "gcc",
+    "initdb": "postgresql",
+    "mke2fs": "e2fsprogs",
+    "qemu-img": "qemu-utils",
+    "qemu-system-aarch64": "qemu-system-arm",
+    "ssh": "openssh-client",
+    "sshd": "openssh-server",
+}
 
 
 def main() -> None:
@@ -80,7 +90,8 @@ def create_environment() -> None:
 
 def install_programs() -> None:
     """Installs what the tests need as root on Debian; otherwise names it, and those tests are skipped."""
-    path = os.environ.get("PATH", "") + os.pathsep + "/usr/sbin"
+    folders = [os.environ.get("PATH", ""), "/usr/sbin", "/sbin", *map(str, Path("/usr/lib/postgresql").glob("*/bin"))]
+    path = os.pathsep.join(folders)
     missing = [package for program, package in PROGRAMS.items() if shutil.which(program, path=path) is None]
     if missing and not apt_install(*missing):
         print(f"tests that need {', '.join(missing)} will be skipped; on Debian:  apt-get install {' '.join(missing)}")

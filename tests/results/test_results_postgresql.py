@@ -16,8 +16,11 @@ from edgekit.core.errors import UsageError
 from edgekit.measure.measurement import MeasuredModel, measurement_from
 from edgekit.results.store import open_store
 
-pytest.importorskip("psycopg")
-pytestmark = pytest.mark.skipif(not shutil.which("initdb"), reason="no PostgreSQL server is installed")
+# Debian keeps the server's programs out of PATH
+PROGRAMS = os.pathsep.join([os.environ.get("PATH", ""), *map(str, Path("/usr/lib/postgresql").glob("*/bin"))])
+pytestmark = pytest.mark.skipif(
+    not shutil.which("initdb", path=PROGRAMS), reason="no PostgreSQL server here: apt-get install postgresql"
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +33,10 @@ def server() -> Iterator[str]:
     data = folder / "data"
 
     def run(*command: str) -> None:
-        subprocess.run(command, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL, timeout=60)
+        program = shutil.which(command[0], path=PROGRAMS) or command[0]
+        subprocess.run(
+            [program, *command[1:]], check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL, timeout=60
+        )
 
     run("initdb", "-D", str(data), "-A", "trust", "-U", "edgekit", "-E", "UTF8", "--no-sync")
     options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"

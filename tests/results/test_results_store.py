@@ -318,7 +318,6 @@ def test_a_url_that_is_none_is_a_usage_error(url: str) -> None:
 
 
 def test_a_server_that_does_not_answer_is_named_without_the_password() -> None:
-    pytest.importorskip("psycopg")
     with pytest.raises(StoreError, match="does not answer") as caught:
         open_store("postgresql://me:hunter2@127.0.0.1:9/edgekit")
     assert "hunter2" not in caught.value.message
