@@ -16,7 +16,7 @@ from edgekit.model.load import LoadedModel
 from edgekit.optimize import native_prune, tfmot_prune
 from edgekit.optimize.export import release_memory
 from edgekit.optimize.finetune import Tuning, plan_tuning
-from edgekit.optimize.sparsity import LayerSparsity, Schedule, Unpruned, count, schedule, zeros
+from edgekit.optimize.sparsity import LayerSparsity, Pruned, Schedule, Unpruned, count, schedule, zeros
 
 _ENDINGS = {
     "keras3-keras": ".keras",
@@ -25,39 +25,6 @@ _ENDINGS = {
     "tf-keras-h5": ".h5",
     "saved-model": ".keras",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pruned:
-    """A pruned model.
-
-    Attributes:
-        path: the new file.
-        engine: ``tfmot``, or ``keras`` for the mask callback in Keras 3.
-        layers: the pruned ones.
-        unpruned: the others that hold weights, with the reason.
-        sparsity: fraction of zeros in the kernels of the pruned layers.
-        model_sparsity: fraction of zeros among all weights of the model.
-        steps: of training that were done.
-        loss: which one was trained with, and where it comes from; empty where nothing was trained.
-        losses: its mean in each epoch.
-        rebuilt_difference: largest difference of outputs between a Keras 3 model and its tf_keras copy.
-        notes: what a person should read.
-        notices: what the user can act on.
-    """
-
-    path: str
-    engine: str
-    layers: tuple[LayerSparsity, ...]
-    unpruned: tuple[Unpruned, ...]
-    sparsity: float
-    model_sparsity: float
-    steps: int
-    loss: str
-    losses: tuple[float, ...]
-    rebuilt_difference: float | None
-    notes: tuple[str, ...]
-    notices: tuple[Notice, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

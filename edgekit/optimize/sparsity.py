@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgekit.core.errors import UsageError
+from edgekit.core.notice import Notice
 from edgekit.optimize.export import all_layers
 
 # layer type → attributes that hold the kernels
@@ -67,6 +68,39 @@ class Unpruned:
     type: str
     weights: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """A pruned model.
+
+    Attributes:
+        path: the new file.
+        engine: ``tfmot``, or ``keras`` for the mask callback in Keras 3.
+        layers: the pruned ones.
+        unpruned: the others that hold weights, with the reason.
+        sparsity: fraction of zeros in the kernels of the pruned layers.
+        model_sparsity: fraction of zeros among all weights of the model.
+        steps: of training that were done.
+        loss: which one was trained with, and where it comes from; empty where nothing was trained.
+        losses: its mean in each epoch.
+        rebuilt_difference: largest difference of outputs between a Keras 3 model and its tf_keras copy.
+        notes: what a person should read.
+        notices: what the user can act on.
+    """
+
+    path: str
+    engine: str
+    layers: tuple[LayerSparsity, ...]
+    unpruned: tuple[Unpruned, ...]
+    sparsity: float
+    model_sparsity: float
+    steps: int
+    loss: str
+    losses: tuple[float, ...]
+    rebuilt_difference: float | None
+    notes: tuple[str, ...]
+    notices: tuple[Notice, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
