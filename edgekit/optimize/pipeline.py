@@ -11,6 +11,7 @@ from typing import Any
 from edgekit.core import artifact as artifacts
 from edgekit.core import decode, files
 from edgekit.core.artifact import Artifact, Audit, Manifest, Score, StepRecord, TensorSpec
+from edgekit.core.aside import Aside
 from edgekit.core.errors import BudgetError, ModelError, UsageError
 from edgekit.core.events import EventSink, ignore, task
 from edgekit.core.hashing import sha256_file, sha256_tree
@@ -87,9 +88,8 @@ def run(request: Request, on_event: EventSink = ignore) -> Artifact:
         DataError: the rows cannot be used.
         BudgetError: the score dropped by more than ``max_drop``; every intermediate file stays.
     """
-    notices = _first_look(request)
     with Workers(on_event) as workers:
-        return _Run(request, workers, on_event).artifact(notices)
+        return _Run(request, workers, on_event).artifact()
 
 
 def run_training(request: Request, on_event: EventSink = ignore) -> Trained:
@@ -98,9 +98,8 @@ def run_training(request: Request, on_event: EventSink = ignore) -> Trained:
     Raises:
         EdgekitError: as :func:`run`.
     """
-    notices = _first_look(request)
     with Workers(on_event) as workers:
-        return _Run(request, workers, on_event).trained(notices)
+        return _Run(request, workers, on_event).trained()
 
 
 def float32(model: Path, *, trust: bool, reuse: bool, on_event: EventSink = ignore) -> Path:
@@ -119,41 +118,50 @@ def _stages(model: Path, workers: Workers, *, trust: bool, reuse: bool, on_event
     return Stages(source, StepCache(cache_dir() / "steps", reuse=reuse), workers, on_event)
 
 
-def _first_look(request: Request) -> list[Notice]:
+def _first_look(request: Request, stages: Stages) -> list[Notice]:
     """What can be refused before any work."""
-    fmt = detect_format(request.model)
     if request.output.resolve() == request.model.resolve():
         raise UsageError(f"the output {request.output} is the source itself", hint="choose another place with -o")
     files.check_writable(request.output)
-    return list(safety.refuse_code(request.model, fmt, trust=request.trust))
+    if request.max_drop is not None and not (request.data.data or request.data.evaluation):
+        raise UsageError(
+            "--max-drop needs rows to score with, and there are none",
+            hint="name them with --data or --evaluation, or leave --max-drop out",
+        )
+    return list(safety.refuse_code(request.model, stages.source.format, trust=request.trust))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Folded:
     """Where the fold ended."""
 
-    made: Made
+    points: list[Made]
     prepared: PreparedData
     scorer: Scorer
-    steps: list[StepRecord]
     notices: tuple[Notice, ...]
+
+    @property
+    def made(self) -> Made:
+        """What the last step made."""
+        return self.points[-1]
 
 
 class _Run:
     def __init__(self, request: Request, workers: Workers, on_event: EventSink) -> None:
         self.request = request
         self.on_event = on_event
-        self.workers = workers
         self.stages = _stages(request.model, workers, trust=request.trust, reuse=request.reuse, on_event=on_event)
+        if not self.stages.has_baseline():
+            workers.warm_up()
+        self.notices = _first_look(request, self.stages)
 
-    def artifact(self, notices: list[Notice]) -> Artifact:
-        return self._finished(self._fold(notices))
+    def artifact(self) -> Artifact:
+        return self._finished(self._fold())
 
-    def trained(self, notices: list[Notice]) -> Trained:
-        end = self._fold(notices)
+    def trained(self) -> Trained:
+        end = self._fold()
         assert end.made.model is not None
-        score = end.scorer.score(end.made.tflite)
-        self._check_drop(score, end.steps)
+        steps = self._records(end)
         output = self.request.output
         with files.appearing(output) as temporary:
             shutil.copyfile(end.made.model, temporary)
@@ -163,31 +171,32 @@ class _Run:
             sha256=sha256_file(output),
             size_bytes=output.stat().st_size,
             gzip_bytes=files.gzip_size(output),
-            steps=tuple(end.steps),
-            score=score,
+            steps=steps,
+            score=end.scorer.score(end.made.tflite),
             inputs=end.made.inputs,
             outputs=end.made.outputs,
             notices=end.notices,
         )
 
-    def _fold(self, notices: list[Notice]) -> _Folded:
-        request = self.request
+    def _fold(self) -> _Folded:
+        """The steps in order; scoring goes on beside the next step."""
+        request, notices = self.request, self.notices
         baseline = self.stages.baseline()
         prepared = self._prepared(baseline)
         notices += prepared.notices
         scorer = Scorer(baseline.tflite, prepared, request.metric, self.stages.cache, self.on_event)
-        steps = [self._record(baseline, scorer)]
-        made = baseline
+        scorer.begin(baseline.tflite)
+        points = [baseline]
         for step in request.recipe.steps:
             if isinstance(step, PruneStep):
-                made = self.stages.prune(made, step, prepared)
+                points.append(self.stages.prune(points[-1], step, prepared))
+                self._check_drop(scorer.score(points[-1].tflite), step.step, points)
             elif step.mode != "float32":
-                made = self.stages.quantize(made, step, prepared, allow_float=request.allow_float_fallback)
-            else:
-                continue  # the conversion is done: every point of the fold has its float32 .tflite
-            steps.append(self._record(made, scorer))
-            notices += made.notices
-        return _Folded(made=made, prepared=prepared, scorer=scorer, steps=steps, notices=tuple(dict.fromkeys(notices)))
+                allow_float = request.allow_float_fallback
+                points.append(self.stages.quantize(points[-1], step, prepared, allow_float=allow_float))
+                scorer.begin(points[-1].tflite)
+            notices += points[-1].notices
+        return _Folded(points=points, prepared=prepared, scorer=scorer, notices=tuple(dict.fromkeys(notices)))
 
     def _prepared(self, baseline: Made) -> PreparedData:
         recipe, choice = self.request.recipe, self.request.data
@@ -204,6 +213,9 @@ class _Run:
             first_layers=self.stages.first_layers(),
             on_event=self.on_event,
         )
+
+    def _records(self, end: _Folded) -> tuple[StepRecord, ...]:
+        return tuple(self._record(made, end.scorer) for made in end.points)
 
     def _record(self, made: Made, scorer: Scorer) -> StepRecord:
         score = scorer.score(made.tflite)
@@ -223,13 +235,14 @@ class _Run:
         )
 
     def _finished(self, end: _Folded) -> Artifact:
-        request, made, steps, scorer = self.request, end.made, end.steps, end.scorer
+        request, made, scorer = self.request, end.made, end.scorer
+        golden = Aside(lambda: scorer.golden(made.tflite))
         with task("audit", self.on_event):
             audit = audit_tflite(made.tflite)
+        steps = self._records(end)
         self._check_audit(audit, steps)
         score = scorer.score(made.tflite)
-        self._check_drop(score, steps)
-        golden = scorer.golden(made.tflite)
+        self._check_drop(score, steps[-1].name, end.points)
         preprocessing = request.data.preprocessing
         manifest = Manifest(
             name=request.output.name.removesuffix(".tflite"),
@@ -242,12 +255,12 @@ class _Run:
             recipe=_recipe_values(request.recipe),
             data=end.prepared.fingerprints,
             preprocessing=decode.to_json(preprocessing) if preprocessing else {},
-            steps=tuple(steps),
+            steps=steps,
             score=score,
             audit=audit,
             inputs=made.inputs,
             outputs=made.outputs,
-            golden=golden,
+            golden=golden.result(),
             float_reference=sha256_file(scorer.reference),
             warnings=end.notices,
             versions=versions(),
@@ -258,7 +271,7 @@ class _Run:
         artifacts.write_manifest(request.output, manifest)
         return Artifact(path=request.output, manifest=manifest)
 
-    def _check_audit(self, audit: Audit, steps: list[StepRecord]) -> None:
+    def _check_audit(self, audit: Audit, steps: tuple[StepRecord, ...]) -> None:
         if self.request.recipe.mode not in CALIBRATED:
             return
         try:
@@ -267,23 +280,19 @@ class _Run:
             error.details.update({"steps": decode.to_json(steps), "audit": decode.to_json(audit)})
             raise
 
-    def _check_drop(self, score: Score | None, steps: list[StepRecord]) -> None:
+    def _check_drop(self, score: Score | None, step: str, points: list[Made]) -> None:
         budget = self.request.max_drop
-        if budget is None:
+        if budget is None or score is None or score.drop is None or score.drop <= budget + 1e-9:
             return
-        if score is None or score.drop is None:
-            raise UsageError(
-                "--max-drop needs rows to score with, and there are none",
-                hint="name them with --data or --evaluation, or leave --max-drop out",
-            )
-        if score.drop > budget + 1e-9:
-            worst = max((s for s in steps if s.drop is not None), key=lambda s: s.drop or 0.0)
-            raise BudgetError(
-                f"{score.metric} dropped by {score.drop:.2f} points from {score.reference:.4f} to {score.final:.4f} "
-                f"({score.count} rows), more than --max-drop {budget:g}; the step {worst.name!r} lost most",
-                hint=_drop_hint(self.request.recipe),
-                details={"score": decode.to_json(score), "steps": decode.to_json(steps)},
-            )
+        raise BudgetError(
+            f"{score.metric} dropped by {score.drop:.2f} points from {score.reference:.4f} to {score.final:.4f} "
+            f"({score.count} rows) with the step {step!r}, more than --max-drop {budget:g}",
+            hint=_drop_hint(self.request.recipe),
+            details={
+                "score": decode.to_json(score),
+                "files": [{"step": made.name, "path": str(made.model or made.tflite)} for made in points],
+            },
+        )
 
 
 def _drop_hint(recipe: Recipe) -> str:

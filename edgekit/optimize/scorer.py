@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from functools import partial
 from pathlib import Path
 
 from edgekit.core.artifact import GoldenSample, Score
+from edgekit.core.aside import Aside
 from edgekit.core.decode import from_json, to_json
 from edgekit.core.events import EventSink, task
 from edgekit.core.hashing import sha256_file
@@ -36,7 +39,13 @@ class Scorer:
         self._metric = metric
         self._cache = cache
         self._on_event = on_event
-        self._evaluations: dict[Path, tuple[Evaluation, Path]] = {}
+        self._evaluations: dict[Path, Aside[tuple[Evaluation, Path]]] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, model: Path) -> None:
+        """Starts scoring a model; nobody waits for it yet."""
+        if self._prepared.splits.evaluation is not None:
+            self._started(model)
 
     def score(self, model: Path) -> Score | None:
         """The score of a model beside the float model's; None without evaluation rows."""
@@ -57,9 +66,13 @@ class Scorer:
             return golden_samples(model, rows)
 
     def _evaluation(self, model: Path) -> Evaluation:
-        if model not in self._evaluations:
-            self._evaluations[model] = self._looked_up(model)
-        return self._evaluations[model][0]
+        return self._started(model).result()[0]
+
+    def _started(self, model: Path) -> Aside[tuple[Evaluation, Path]]:
+        with self._lock:
+            if model not in self._evaluations:
+                self._evaluations[model] = Aside(partial(self._looked_up, model))
+            return self._evaluations[model]
 
     def _looked_up(self, model: Path) -> tuple[Evaluation, Path]:
         rows = self._prepared.splits.evaluation
@@ -76,7 +89,10 @@ class Scorer:
         if found is not None:
             return from_json(Evaluation, found[1], source="score"), found[0] / _OUTPUTS
         others = None if first else self._reference_outputs()
-        with self._cache.making("score", key) as making, task("score", self._on_event):
+        with (
+            self._cache.making("score", key) as making,
+            task(f"score {'the float model' if first else 'the result'}", self._on_event),
+        ):
             evaluation = score_tflite(
                 model,
                 rows,
@@ -89,5 +105,4 @@ class Scorer:
         return evaluation, making.folder / _OUTPUTS
 
     def _reference_outputs(self) -> Path:
-        self._evaluation(self.reference)
-        return self._evaluations[self.reference][1]
+        return self._started(self.reference).result()[1]

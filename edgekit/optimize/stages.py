@@ -81,6 +81,10 @@ class Stages:
         self._on_event = on_event
         self._versions = versions()
 
+    def has_baseline(self) -> bool:
+        """Whether the baseline needs no work any more."""
+        return self.source.format.name == "tflite" or self.cache.lookup("float32", self._float32_key()) is not None
+
     def baseline(self) -> Made:
         """The source as a float32 .tflite: what every score is compared with."""
         if self.source.format.name == "tflite":
@@ -201,8 +205,11 @@ class Stages:
             notes=("the source is a .tflite already",),
         )
 
+    def _float32_key(self, sha256: str | None = None) -> dict[str, Any]:
+        return {"source": sha256 or self.source.sha256, "trust": self.source.trust, "versions": self._versions}
+
     def _float32(self, name: str, source: Path, sha256: str, *, model: Path | None) -> Made:
-        key = {"source": sha256, "trust": self.source.trust, "versions": self._versions}
+        key = self._float32_key(sha256)
         found = self.cache.lookup("float32", key)
         if found is None:
             with self.cache.making("float32", key) as making:
