@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgekit.core.artifact import TensorSpec
-from edgekit.core.child import ChildDied, run_once
+from edgekit.core.child import Child, ChildDied, run_once
 from edgekit.core.decode import from_json
 from edgekit.core.errors import DataError
 from edgekit.core.events import EventSink, ignore, task
@@ -53,6 +53,7 @@ def prepare_data(
     seed: int = 0,
     num_classes: int | None = None,
     first_layers: FirstLayers | None = None,
+    child: Child | None = None,
     time_limit_s: float = 6 * 3600,
     on_event: EventSink = ignore,
 ) -> PreparedData:
@@ -63,6 +64,7 @@ def prepare_data(
         needs_training, needs_representative, seed: see :func:`edgekit.data.split.split`.
         inputs: the model's.
         num_classes, first_layers: see :func:`edgekit.data.check.check_dataset`.
+        child: a process to work in that is there already; None: a fresh one.
         time_limit_s: for all of it.
         on_event: hears what is being checked.
 
@@ -74,6 +76,7 @@ def prepare_data(
         PreparedData,
         _in_child(
             "edgekit.data.prepare:prepare_here",
+            child,
             time_limit_s,
             on_event,
             choice=choice,
@@ -140,8 +143,10 @@ def prepare_here(
     return PreparedData(splits=splits, reports=reports, fingerprints=fingerprints, has_labels=has_labels)
 
 
-def _in_child(function: str, time_limit_s: float, on_event: EventSink, **arguments: Any) -> Any:
+def _in_child(function: str, child: Child | None, time_limit_s: float, on_event: EventSink, **arguments: Any) -> Any:
     try:
+        if child is not None:
+            return child.call(function, time_limit_s=time_limit_s, on_event=on_event, **arguments)
         return run_once(
             function, purpose="reading of the data", time_limit_s=time_limit_s, on_event=on_event, **arguments
         )

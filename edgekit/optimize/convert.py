@@ -72,7 +72,7 @@ def convert(saved_model: str, out: str, mode: str = "float32", on_event: EventSi
         notes=exported.notes,
     )
     del model, content
-    release_memory()
+    release_memory(result.size_bytes)
     return result
 
 

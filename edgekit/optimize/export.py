@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SIGNATURE = "serving_default"
 RECORD = "edgekit-export.json"
+_WORTH_RELEASING = 4 << 20
 _FUSED = ("LSTM", "Bidirectional")
 _RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "Bidirectional")
 
@@ -84,7 +85,7 @@ def export(source: str, out: str, trust: bool = False, on_event: EventSink = ign
         exported = export_loaded(loaded, Path(out))
     del loaded
     load.forget()
-    release_memory()
+    release_memory(exported.weights_bytes)
     return exported
 
 
@@ -131,8 +132,13 @@ def read_record(folder: Path) -> Exported:
     return decode.from_json(Exported, value, source=str(folder / RECORD), error=ModelError, lenient=True)
 
 
-def release_memory() -> None:
-    """Gives what finished steps held back to the system, so that the peaks of later steps do not pile up."""
+def release_memory(held_bytes: int) -> None:
+    """Gives what a finished step held back to the system, so that the peaks of later steps do not pile up.
+
+    ``held_bytes``: about what the step held; a little is not worth the fifth of a second that this takes.
+    """
+    if held_bytes < _WORTH_RELEASING:
+        return
     import ctypes
 
     gc.collect()

@@ -150,6 +150,7 @@ class _Run:
     def __init__(self, request: Request, workers: Workers, on_event: EventSink) -> None:
         self.request = request
         self.on_event = on_event
+        self.workers = workers
         self.stages = _stages(request.model, workers, trust=request.trust, reuse=request.reuse, on_event=on_event)
         if not self.stages.has_baseline():
             workers.warm_up()
@@ -211,6 +212,7 @@ class _Run:
             needs_representative=recipe.calibrates,
             num_classes=classes,
             first_layers=self.stages.first_layers(),
+            child=self.workers.light_child,
             on_event=self.on_event,
         )
 

@@ -116,7 +116,7 @@ def prune(
         record = _record(out, outcome, tuning, (*loaded.notices, *notices))
     finally:
         load.forget()  # its weights have changed
-        release_memory()
+        release_memory(Path(source).stat().st_size)
     return record
 
 

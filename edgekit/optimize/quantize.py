@@ -97,7 +97,7 @@ def quantize_rows(
         samples=count,
     )
     del model, content
-    release_memory()
+    release_memory(result.size_bytes)
     return result
 
 

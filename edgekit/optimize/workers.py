@@ -13,6 +13,8 @@ from edgekit.core.places import cache_dir
 
 _TIME_LIMIT_S = 6 * 3600.0  # fine-tuning on a slow machine takes hours; a hang must end some day
 
+_LIGHT = ("edgekit.data.prepare", "edgekit.data.check", "edgekit.data.dataset", "edgekit.data.split")
+
 
 class Workers:
     """Starts each process when it is first needed and ends both with the block.
@@ -41,10 +43,18 @@ class Workers:
             self.log.unlink(missing_ok=True)
 
     def warm_up(self) -> None:
-        """Starts the TensorFlow process now: its import takes seconds, which other work can fill."""
+        """Starts both processes now: TensorFlow's import takes seconds, which other work can fill."""
         if self._heavy is None:
             self._heavy = Child(log=self.log, purpose="work with TensorFlow", preload=("tensorflow",))
             self._heavy.start()
+        self.light_child.start()
+
+    @property
+    def light_child(self) -> Child:
+        """The process without TensorFlow."""
+        if self._light is None:
+            self._light = Child(log=self.log, purpose="reading of model and data", preload=_LIGHT)
+        return self._light
 
     def heavy(self, function: str, /, **arguments: Any) -> Any:
         """Calls ``module:function`` in the process that has TensorFlow.
@@ -54,7 +64,7 @@ class Workers:
             ChildDied: the process crashed; the next call gets a new one.
         """
         self.warm_up()
-        assert self._heavy is not None
+        assert self._heavy is not None  # warm_up made it
         return self._call(self._heavy, function, arguments)
 
     def light(self, function: str, /, **arguments: Any) -> Any:
@@ -64,10 +74,8 @@ class Workers:
             EdgekitError: the function's own.
             ModelError: LiteRT crashed or hung on the model.
         """
-        if self._light is None:
-            self._light = Child(log=self.log, purpose="work with LiteRT")
         try:
-            return self._call(self._light, function, arguments)
+            return self._call(self.light_child, function, arguments)
         except ChildDied as died:
             raise ModelError(f"{died.message}, so this model or these data cannot be used", hint=died.hint) from died
 
