@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
+import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +81,8 @@ def load_model(path: Path, *, trust: bool = False) -> LoadedModel:
             f"{path.name} is a .tflite, which has no layers to train or convert",
             hint="name the Keras model or SavedModel that it was made from",
         )
+    if trust and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # where the module with the author's own layers may lie
     inner = path / "saved_model.pb" if path.is_dir() else path
     state = inner.stat()
     key = (str(path.resolve()), state.st_mtime_ns, state.st_size, trust)
@@ -97,14 +101,16 @@ def forget() -> None:
 def _load_file(path: Path, fmt: ModelFormat, notices: tuple[Notice, ...], trust: bool) -> LoadedModel:
     library = libraries.keras() if fmt.library == "keras" else libraries.tf_keras()
     config = keras_config.read_config(path, fmt.name, isolated=False)
-    for layer, item in keras_config.layers_of(config.model):
+    layers = list(keras_config.layers_of(config.model))
+    for layer, item in layers:
         _check_known(library, layer, item)
+    own = _own_classes([item for _, item in layers]) if trust else {}
     ending = ".h5" if fmt.name.endswith("-h5") else ".keras"
     with _named(path, ending) as source:
         model = None
         if safety.training_is_plain(config):
             with contextlib.suppress(Exception):  # an optimizer of another version; the layers are what counts
-                model = library.models.load_model(source, compile=True, safe_mode=not trust)
+                model = library.models.load_model(source, custom_objects=own, compile=True, safe_mode=not trust)
         elif config.training is not None:
             notice = Notice(
                 code="custom-training",
@@ -113,7 +119,7 @@ def _load_file(path: Path, fmt: ModelFormat, notices: tuple[Notice, ...], trust:
             notices = (*notices, notice)
         if model is None:
             try:
-                model = library.models.load_model(source, compile=False, safe_mode=not trust)
+                model = library.models.load_model(source, custom_objects=own, compile=False, safe_mode=not trust)
             except Exception as error:  # the loaders raise whatever they meet
                 raise _not_loaded(path, fmt, error) from error
     if not getattr(model, "built", True) or not getattr(model, "inputs", None):
@@ -134,6 +140,24 @@ def _check_known(library: Any, layer: str, item: Mapping[str, Any]) -> None:
     known = any(hasattr(place, kind) for place in (library.layers, getattr(library.layers, "experimental", None)))
     if not known and kind not in ("InstanceProperty", "TensorFlowOpLayer", "AddV2", "Merge"):
         raise safety.unknown_layer(layer, kind)
+
+
+def _own_classes(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The author's own layer classes, imported from their modules, under the names that Keras looks for."""
+    found = {}
+    for item in layers:
+        module, kind = item.get("module"), str(item["class_name"])
+        if module is None or str(module).partition(".")[0] in ("builtins", "keras", "tf_keras"):
+            continue
+        try:
+            found[kind] = getattr(importlib.import_module(str(module)), kind)
+        except Exception as error:  # the author's own code runs here
+            raise ModelError(
+                f"the class {kind} cannot be imported from {module}: {type(error).__name__}: {error}",
+                hint=f"mend {module}.py, or export the model where it works: model.export('folder')",
+            ) from error
+        found[str(item.get("registered_name") or kind)] = found[kind]
+    return found
 
 
 @contextlib.contextmanager

@@ -7,6 +7,8 @@ here, without Keras, before anything is loaded. Sources: CVE-2025-1550, CVE-2025
 
 from __future__ import annotations
 
+import importlib.machinery
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,11 +61,13 @@ class Finding:
         kind: ``code`` runs when the model is loaded or called; ``custom`` is a class that is not in the file.
         layer: the layer it stands in, with the models around it ("encoder/scale").
         what: the type of layer, or what was found.
+        module: where Keras would import a ``custom`` class from; None where the file does not say.
     """
 
     kind: Literal["code", "custom"]
     layer: str
     what: str
+    module: str | None = None
 
 
 def refuse_code(path: Path, fmt: ModelFormat, *, trust: bool, isolated: bool = True) -> tuple[Notice, ...]:
@@ -79,13 +83,16 @@ def refuse_code(path: Path, fmt: ModelFormat, *, trust: bool, isolated: bool = T
         A notice for each piece of code that was let through.
 
     Raises:
-        ModelError: code without ``trust``; a layer class that is not part of Keras (trust does not bring it back).
+        ModelError: code without ``trust``; a layer class that is not part of Keras, unless the model is trusted and the
+            module that defines the class is at hand.
     """
     found = _findings(Path(path), fmt, isolated=isolated)
-    for finding in found:
-        if finding.kind == "custom" and fmt.name != "saved-model":  # a SavedModel has the computation in its graph
-            raise unknown_layer(finding.layer, finding.what)
-    code = list({finding.layer: finding for finding in reversed(found) if finding.kind == "code"}.values())[::-1]
+    own = [finding for finding in found if finding.kind == "custom" and fmt.name != "saved-model"]
+    for finding in own:  # a SavedModel needs no classes: it has the computation in its graph
+        if not (trust and is_at_hand(finding.module)):
+            raise unknown_layer(finding.layer, finding.what, finding.module)
+    code = [finding for finding in found if finding.kind == "code"] + own
+    code = list({finding.layer: finding for finding in reversed(code)}.values())[::-1]
     if code and not trust:
         first = code[0]
         more = f" (and {len(code) - 1} more)" if len(code) > 1 else ""
@@ -104,11 +111,20 @@ def refuse_code(path: Path, fmt: ModelFormat, *, trust: bool, isolated: bool = T
     )
 
 
-def unknown_layer(layer: str, kind: str) -> ModelError:
+def is_at_hand(module: str | None) -> bool:
+    """Whether a module could be imported: from the current folder, or from what is installed. Imports nothing."""
+    if module is None or module == "__main__":
+        return False
+    places = [str(Path.cwd()), *sys.path]
+    return importlib.machinery.PathFinder.find_spec(module.partition(".")[0], places) is not None
+
+
+def unknown_layer(layer: str, kind: str, module: str | None = None) -> ModelError:
     """The error for a layer whose class is not in the file and not in Keras."""
+    beside = f"put {module}.py into the current folder and add --trust-model, or " if module else ""
     return ModelError(
         f"layer {layer!r} of class {kind} is not part of Keras, and a model file does not contain the code of it",
-        hint="export the model where that class is defined, model.export('folder'), and name the folder: "
+        hint=f"{beside}export the model where that class is defined, model.export('folder'), and name the folder: "
         "a SavedModel contains the computation",
         details={"layer": layer, "type": kind},
     )
@@ -201,7 +217,7 @@ def _judge_module(node: Mapping[str, Any], plain: str, kind: str, place: str) ->
         return None  # the name of one of Keras' own functions; Keras looks nowhere else
     if plain == "function":
         return Finding(kind="code", layer=place, what=f"a call of {module}.{node.get('config')}")
-    return Finding(kind="custom", layer=place, what=f"{module}.{plain}")
+    return Finding(kind="custom", layer=place, what=f"{module}.{plain}", module=str(module))
 
 
 def _is_tensor_function(symbol: str) -> bool:
