@@ -39,14 +39,14 @@ def make_golden(model: str, data: Mapping[str, Any], count: int) -> tuple[Golden
 
     from edgekit.core.errors import ModelError
     from edgekit.data.dataset import open_dataset
+    from edgekit.optimize.elsewhere import evenly
     from edgekit.optimize.interpreter import BatchRefused, HostModel, quantized
 
     host = HostModel(model, num_threads=1)
     spec = from_json(DataSpec, data, source="the dataset")
     total = open_dataset(spec, inputs=host.inputs).count
-    positions = sorted({int(place) for place in numpy.linspace(0, total - 1, min(count, total))})
-    rows = positions if spec.rows is None else [sorted(set(spec.rows))[place] for place in positions]
-    dataset = open_dataset(dataclasses.replace(spec, rows=tuple(rows)), inputs=host.inputs)
+    rows = tuple(evenly(spec, total, count))
+    dataset = open_dataset(dataclasses.replace(spec, rows=rows), inputs=host.inputs)
     samples = []
     for row in dataset.rows():
         tensors = [quantized(numpy.stack([row.inputs[item.name]] * host.unit), item) for item in host.inputs]

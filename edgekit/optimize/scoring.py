@@ -57,8 +57,29 @@ def score_model(
     on_event: EventSink = ignore,
 ) -> Evaluation:
     """See :func:`edgekit.optimize.score.score_tflite`, which calls this in a child."""
+    return score_rows(
+        HostModel(model, num_threads=num_threads),
+        data,
+        metric,
+        batch=batch,
+        outputs=outputs,
+        reference_outputs=reference_outputs,
+        on_event=on_event,
+    )
+
+
+def score_rows(
+    host: HostModel,
+    data: Mapping[str, Any],
+    metric: str,
+    *,
+    batch: int | None = None,
+    outputs: str | None = None,
+    reference_outputs: str | None = None,
+    on_event: EventSink = ignore,
+) -> Evaluation:
+    """Scores a model that is open already; see :func:`edgekit.optimize.score.score_tflite`."""
     begin = perf_counter()
-    host = HostModel(model, num_threads=num_threads)
     dataset = open_dataset(from_json(DataSpec, data, source="the dataset"), inputs=host.inputs)
     if not dataset.has_labels and metric not in ("auto", "agreement"):
         raise DataError(f"{dataset.spec.source} has no labels for the metric {metric}", hint="use --metric agreement")

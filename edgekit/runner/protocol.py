@@ -14,7 +14,7 @@ class Job:
 
     Attributes:
         mode: ``latency`` times runs; ``memory`` follows memory by phase without timing claims; ``smoke`` runs each
-            golden sample once and sends the outputs back.
+            sample once and sends the outputs back.
         model: path of the .tflite on the board.
         model_sha256: what the file must hash to there.
         library: path of ``libLiteRt*.so`` on the board; None: use ``module``.
@@ -26,6 +26,8 @@ class Job:
         warmup_max_s: where the pace is not steady by then, measuring begins all the same.
         min_runs: least number of measured runs; ``min_s`` least time, ``max_s`` most.
         cpus: cores to run on; empty: leave it to the scheduler.
+        rebuild: smoke mode: a fresh interpreter for every sample, as models that remember need it; it takes the time
+            of many runs.
         library_version: what ``library`` is; the file itself does not tell.
         time_limit_s: the process ends itself after this long; 0: it does not.
     """
@@ -44,6 +46,7 @@ class Job:
     min_s: float = 2.0
     max_s: float = 150.0
     cpus: tuple[int, ...] = ()
+    rebuild: bool = True
     library_version: str = ""
     time_limit_s: float = 0.0
 
