@@ -111,6 +111,7 @@ def prune(
         )
         with task("prune", on_event):
             outcome = _pruned(loaded, plan, pattern, tuning, on_event)
+            _forget_moments(outcome.model)
             with files.appearing(Path(out)) as temporary:
                 outcome.model.save(str(temporary))
         record = _record(out, outcome, tuning, (*loaded.notices, *notices))
@@ -209,6 +210,13 @@ def _reloaded(loaded: LoadedModel, weights: list[Any]) -> Any:
     fresh = load.load_model(loaded.path, trust=True)  # it was judged when it was loaded first
     fresh.model.set_weights(weights)
     return fresh.model
+
+
+def _forget_moments(model: Any) -> None:
+    """Starts the optimizer afresh: its moments belong to the old weights, and would triple the file."""
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is not None:
+        model.optimizer = type(optimizer).from_config(optimizer.get_config())
 
 
 def _measured(chosen: Mapping[str, tuple[Any, list[Any]]], before: Mapping[str, int]) -> tuple[LayerSparsity, ...]:

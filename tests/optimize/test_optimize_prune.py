@@ -262,3 +262,14 @@ def test_the_loss_fits_the_labels_and_the_last_activation(
 ) -> None:
     found = workshop.reference("chosen_loss", model=model, labels=labels, whole=whole)
     assert found == loss if loss is None else found.startswith(f"{loss}, chosen from the labels")
+
+
+def test_the_optimizers_moments_are_not_written_with_the_new_weights(tmp_path: Path) -> None:
+    import edgekit
+    from edgekit.verbs.demo import example_folder
+
+    folder = example_folder()
+    made = edgekit.prune(
+        folder / "digits.keras", data=str(folder / "digits.npz"), epochs=1, output=tmp_path / "pruned.keras"
+    )
+    assert made.size_bytes < 1.1 * (folder / "digits.keras").stat().st_size
