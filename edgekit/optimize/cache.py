@@ -6,8 +6,9 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from edgekit.core.errors import UsageError
 from edgekit.core.hashing import sha256_json
 
 _RECORD = "step.json"
+_ATTEMPTS = 10
+_ABANDONED_S = 2 * 24 * 3600.0  # no step may take that long
 
 
 class StepCache:
@@ -40,10 +43,10 @@ class StepCache:
         if not self.reuse:
             return None
         try:
-            record: dict[str, Any] = json.loads((folder / _RECORD).read_bytes())
+            record = json.loads((folder / _RECORD).read_bytes())
         except (OSError, ValueError):
             return None
-        return folder, record
+        return (folder, record) if isinstance(record, dict) else None
 
     @contextmanager
     def making(self, name: str, key: Any) -> Iterator[Making]:
@@ -53,25 +56,53 @@ class StepCache:
             UsageError: the cache cannot be written to.
         """
         final = self.folder(name, key)
-        try:
+        with self._writing():
             self.root.mkdir(parents=True, exist_ok=True)
+            self._sweep()
             work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=self.root))
-        except OSError as error:
-            raise UsageError(
-                f"cannot write to the cache {self.root}: {error.strerror}",
-                hint="free some space, or set EDGEKIT_HOME to a folder that you can write to",
-            ) from error
         try:
             making = Making(work)
             yield making
-            (work / _RECORD).write_text(json.dumps(to_json(making.record), indent=1))
-            if final.exists():
-                os.replace(final, work / ".replaced")  # noqa: PTH105 - a folder onto a new name, atomically
-            work.replace(final)
-            shutil.rmtree(final / ".replaced", ignore_errors=True)
+            with self._writing():
+                (work / _RECORD).write_text(json.dumps(to_json(making.record), indent=1))
+                self._put_in_place(work, final, name, key)
             making.folder = final
         finally:
             shutil.rmtree(work, ignore_errors=True)
+
+    def _put_in_place(self, work: Path, final: Path, name: str, key: Any) -> None:
+        """Renames; another run may be doing the same at this moment."""
+        for attempt in range(_ATTEMPTS):
+            if self.lookup(name, key) is not None:  # it was quicker, and its result is in use already
+                return
+            with suppress(FileNotFoundError):
+                os.replace(final, work / f".replaced-{attempt}")  # noqa: PTH105 - a folder onto a new name, atomically
+            try:
+                work.replace(final)
+            except OSError:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                continue
+            for replaced in final.glob(".replaced-*"):
+                shutil.rmtree(replaced, ignore_errors=True)
+            return
+
+    def _sweep(self) -> None:
+        """Removes what runs that were killed have left behind, once nobody can be working there any more."""
+        for folder in self.root.glob(".*-*"):
+            with suppress(OSError):
+                if time.time() - folder.stat().st_mtime > _ABANDONED_S:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UsageError(
+                f"cannot write to the cache {self.root}: {error.strerror or error}",
+                hint="free some space, or set EDGEKIT_HOME to a folder that you can write to",
+            ) from error
 
 
 class Making:
