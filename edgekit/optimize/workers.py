@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from edgekit.core.child import Child, ChildDied
-from edgekit.core.errors import ModelError
+from edgekit.core.errors import ModelError, UsageError
 from edgekit.core.events import EventSink
 from edgekit.core.places import cache_dir
 
@@ -25,21 +26,20 @@ class Workers:
 
     def __init__(self, on_event: EventSink) -> None:
         self._on_event = on_event
-        logs = cache_dir() / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
-        self.log = Path(tempfile.mkstemp(prefix="optimize-", suffix=".log", dir=logs)[1])
+        self.log = _new_log()
         self._heavy: Child | None = None
         self._light: Child | None = None
-        self._died = False
 
     def __enter__(self) -> Workers:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         for child in (self._heavy, self._light):
             if child is not None:
                 child.close()
-        if not self._died:
+        while error is not None and not isinstance(error, ChildDied):
+            error = error.__cause__
+        if error is None:  # else its hint names the log
             self.log.unlink(missing_ok=True)
 
     def warm_up(self) -> None:
@@ -80,8 +80,23 @@ class Workers:
             raise ModelError(f"{died.message}, so this model or these data cannot be used", hint=died.hint) from died
 
     def _call(self, child: Child, function: str, arguments: dict[str, Any]) -> Any:
-        try:
-            return child.call(function, time_limit_s=_TIME_LIMIT_S, on_event=self._on_event, **arguments)
-        except ChildDied:
-            self._died = True
-            raise
+        return child.call(function, time_limit_s=_TIME_LIMIT_S, on_event=self._on_event, **arguments)
+
+
+def _new_log() -> Path:
+    """An empty file for what the processes print.
+
+    Raises:
+        UsageError: the cache cannot be written to.
+    """
+    logs = cache_dir() / "logs"
+    try:
+        logs.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix="optimize-", suffix=".log", dir=logs)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {logs}: {error.strerror or error}",
+            hint="free some space, or set EDGEKIT_HOME to a folder that you can write to",
+        ) from error
+    os.close(descriptor)
+    return Path(name)
