@@ -11,18 +11,25 @@ app = new_app("What is installed here, what is missing, and the command that add
 @command(app, "doctor", example="edgekit doctor")
 def doctor(*, out: Output) -> None:
     """What is installed here, what is missing, and the command that adds it."""
-    from rich.table import Table
-
+    from edgekit.report.terminal import rows_table
     from edgekit.verbs.doctor import doctor as examine
 
     findings = examine()
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for header in ("", "name", "found", "for"):
-        table.add_column(header)
-    for finding in findings:
-        mark = "[green]✓[/green]" if finding.found else ("[red]✗[/red]" if finding.required else "[yellow]–[/yellow]")
-        table.add_row(mark, finding.name, finding.found or f"missing: {finding.fix}", finding.needed_for)
+    rows = [
+        (
+            "✓" if finding.found else "✗" if finding.required else "–",
+            finding.name,
+            finding.found or "",
+            finding.needed_for,
+        )
+        for finding in findings
+    ]
+    fixes = dict.fromkeys(finding.fix for finding in findings if finding.fix)
     missing = [finding for finding in findings if finding.required and not finding.found]
-    out.answer({"findings": findings, "ok": not missing}, table)
+    out.answer(
+        {"findings": findings, "ok": not missing},
+        rows_table(("", "name", "found", "for"), rows),
+        *(f"to add what is missing:  {fix}" for fix in fixes),
+    )
     if missing:
         exit_with(3)

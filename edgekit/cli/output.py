@@ -98,7 +98,7 @@ class Output:
             self._print_json(document)
         else:
             for item in renderables:
-                self.answers.print(item)
+                self.answers.print(item, markup=False)
 
     def failure(self, error: EdgekitError) -> None:
         """An error: a sentence and its way out on stderr; with ``--json`` a document on stdout too."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -88,7 +88,20 @@ def prune(
     }
     out.answer(
         document,
+        _layers(made.steps[-1].details),
         steps_table(made.steps, metric=made.score.metric if made.score else None),
         *score_lines(made.score),
         f"{made.path}  {units.size(made.size_bytes)}, {units.size(made.gzip_bytes)} compressed",
     )
+
+
+def _layers(details: dict[str, Any]) -> Any:
+    """What became of each layer."""
+    from edgekit.report.terminal import rows_table
+
+    rows = [
+        (layer["name"], layer["type"], f"{layer['weights']:,}", f"{layer['zeros'] / max(layer['weights'], 1):.1%}")
+        for layer in details["layers"]
+    ]
+    rows += [(layer["name"], layer["type"], "", f"not pruned: {layer['reason']}") for layer in details["unpruned"]]
+    return rows_table(("layer", "type", "weights", "zeros"), rows, right=(2,))

@@ -7,9 +7,8 @@ import importlib.util
 import os
 from typing import Any
 
+from edgekit.core import install
 from edgekit.core.errors import DependencyError
-
-INSTALL = "pip install 'edgekit[optimize]'"
 
 
 def tensorflow() -> Any:
@@ -31,7 +30,7 @@ def keras() -> Any:
     tensorflow()  # Keras alone would name its backend as what is missing
     module = _imported("keras", "Keras 3")
     if str(module.__version__).split(".")[0] != "3":
-        raise DependencyError(f"keras {module.__version__} is installed, but Keras 3 is needed", hint=INSTALL)
+        raise DependencyError(f"keras {module.__version__} is installed, but Keras 3 is needed", hint=install.OPTIMIZE)
     return module
 
 
@@ -64,11 +63,11 @@ def require(module: str, what: str) -> None:
     except (ImportError, ValueError):
         found = None
     if found is None:
-        raise DependencyError(f"{what} is not installed", hint=INSTALL)
+        raise DependencyError(f"{what} is not installed", hint=install.OPTIMIZE)
 
 
 def _imported(module: str, what: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise DependencyError(f"{what} is not installed ({error})", hint=INSTALL) from error
+        raise DependencyError(f"{what} is not installed ({error})", hint=install.OPTIMIZE) from error

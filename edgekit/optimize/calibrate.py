@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from edgekit.core import decode
+from edgekit.core import decode, install
 from edgekit.core.child import run_once
 from edgekit.core.errors import DataError, DependencyError, EdgekitError
 from edgekit.data.spec import DataSpec
@@ -122,7 +122,7 @@ def _calibrated_here(content: bytes, rows: Rows, second: _SecondProcess | None) 
         from tensorflow.lite.python.optimize import calibrator as tf_calibrator
     except ImportError as error:
         raise DependencyError(
-            f"TensorFlow {tf.__version__} has no calibrator where 2.21 has it", hint=libraries.INSTALL
+            f"TensorFlow {tf.__version__} has no calibrator where 2.21 has it", hint=install.OPTIMIZE
         ) from error
 
     def lists() -> Iterator[list[Any]]:
@@ -216,7 +216,7 @@ def _calibrator_alone() -> Any:
     if "tensorflow" not in sys.modules:
         spec = importlib.util.find_spec("tensorflow")
         if spec is None or not spec.submodule_search_locations:
-            raise DependencyError("TensorFlow is not installed", hint=libraries.INSTALL)
+            raise DependencyError("TensorFlow is not installed", hint=install.OPTIMIZE)
         for package in _PACKAGES:
             module = ModuleType(f"tensorflow{package}")
             module.__path__ = [str(Path(spec.submodule_search_locations[0], *package.split(".")[1:]))]
@@ -224,7 +224,7 @@ def _calibrator_alone() -> Any:
     try:
         return importlib.import_module(_WRAPPER)
     except (ImportError, RuntimeError) as error:
-        raise DependencyError("TensorFlow has no calibrator where 2.21 has it", hint=libraries.INSTALL) from error
+        raise DependencyError("TensorFlow has no calibrator where 2.21 has it", hint=install.OPTIMIZE) from error
 
 
 def _cores() -> int:

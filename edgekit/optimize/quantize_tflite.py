@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal, cast, get_args
 
-from edgekit.core import files
+from edgekit.core import files, install
 from edgekit.core.errors import DataError, DependencyError, EdgekitError, ModelError, UsageError
 from edgekit.core.events import EventSink, ignore, task
 from edgekit.core.suggest import unknown
@@ -22,7 +22,6 @@ from edgekit.optimize.quantize import check_float
 from edgekit.optimize.representative import Rows, open_rows
 
 TfliteMode = Literal["int8", "int8-float-io", "int16x8", "dynamic"]
-INSTALL = "pip install 'edgekit[quantize]'"
 # rows that are held at a time: the quantizer goes through its calibration data twice, so it must be a list
 _CHUNK_BYTES = 16 << 20
 
@@ -115,7 +114,7 @@ def _aeq() -> Any:
         from ai_edge_quantizer import calibrator, qtyping, quantizer, recipe_manager
         from ai_edge_quantizer.utils import qsv_utils
     except ImportError as error:
-        raise DependencyError(f"ai-edge-quantizer is not installed ({error})", hint=INSTALL) from error
+        raise DependencyError(f"ai-edge-quantizer is not installed ({error})", hint=install.QUANTIZE) from error
     return SimpleNamespace(
         calibrator=calibrator,
         names=qtyping.TFLOperationName,

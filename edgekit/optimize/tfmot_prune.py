@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from edgekit.core import install
 from edgekit.core.errors import DependencyError, UsageError
 from edgekit.core.suggest import unknown
 from edgekit.model import libraries
@@ -125,7 +126,7 @@ class _Toolkit:
             from tensorflow_model_optimization.sparsity import keras as sparsity_api
         except ImportError as error:
             raise DependencyError(
-                f"tensorflow-model-optimization is not installed ({error})", hint=libraries.INSTALL
+                f"tensorflow-model-optimization is not installed ({error})", hint=install.OPTIMIZE
             ) from error
         self.sparsity = sparsity_api
         self.registry = prune_registry.PruneRegistry

@@ -7,8 +7,7 @@ import sys
 from dataclasses import dataclass
 from importlib import metadata
 
-INSTALL_OPTIMIZE = "pip install 'edgekit[optimize]'"
-INSTALL_QUANTIZE = "pip install 'edgekit[quantize]'"
+from edgekit.core import install
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +33,12 @@ _PACKAGES = (
     ("ai-edge-litert", "scoring, auditing and benchmarking .tflite files", "pip install edgekit", True),
     ("paramiko", "boards over SSH", "pip install edgekit", True),
     ("sqlalchemy", "the store of results", "pip install edgekit", True),
-    ("tensorflow", "converting, pruning and quantizing Keras models and SavedModels", INSTALL_OPTIMIZE, False),
-    ("keras", "models saved by Keras 3", INSTALL_OPTIMIZE, False),
-    ("tf-keras", "models saved by Keras 2 (tf_keras), and pruning", INSTALL_OPTIMIZE, False),
-    ("tensorflow-model-optimization", "pruning", INSTALL_OPTIMIZE, False),
-    ("h5py", "models in .h5 files", INSTALL_OPTIMIZE, False),
-    ("ai-edge-quantizer", "quantizing a float .tflite without TensorFlow", INSTALL_QUANTIZE, False),
+    ("tensorflow", "converting, pruning and quantizing Keras models and SavedModels", install.OPTIMIZE, False),
+    ("keras", "models saved by Keras 3", install.OPTIMIZE, False),
+    ("tf-keras", "models saved by Keras 2 (tf_keras), and pruning", install.OPTIMIZE, False),
+    ("tensorflow-model-optimization", "pruning", install.OPTIMIZE, False),
+    ("h5py", "models in .h5 files", install.OPTIMIZE, False),
+    ("ai-edge-quantizer", "quantizing a float .tflite without TensorFlow", install.QUANTIZE, False),
 )
 
 
