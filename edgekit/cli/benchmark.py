@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgekit.measure.measurement import Measurement
+    from edgekit.results.store import Store
 
 app = new_app("Latency and memory of models on boards.")
 
@@ -40,8 +41,10 @@ def benchmark(
     """Measure latency and memory: fresh processes, real inputs, a verdict."""
     from edgekit.measure.plan import make_plan
     from edgekit.report.terminal import benchmark_table
+    from edgekit.results.store import open_store
     from edgekit.verbs.benchmark import benchmark as measure
 
+    store = open_store()  # a store that cannot be opened is found out before minutes of work
     measured = measure(
         models,
         device=device_names(device),
@@ -51,26 +54,24 @@ def benchmark(
         reach=reach(host, port, user, identity_file, ssh_config),
         on_event=out.on_event,
     )
-    kept = keep(measured, out)
+    kept = keep(measured, store, out)
     # with one measurement its fields stand at the top, where scripts look for them
     document: dict[str, Any] = {**(kept[0] if len(kept) == 1 else {}), "measurements": kept}
     out.answer(document, benchmark_table(measured))
     end_by_verdict(measured)
 
 
-def keep(measured: Sequence[Measurement], out: Output) -> list[dict[str, Any]]:
+def keep(measured: Sequence[Measurement], store: Store, out: Output) -> list[dict[str, Any]]:
     """Stores measurements; their documents, with the names of their sample files. Prints what the user should know."""
     from edgekit.core.errors import StoreError
     from edgekit.core.notice import Notice
     from edgekit.measure.measurement import to_document
     from edgekit.measure.notices import slower_than_float
-    from edgekit.results.store import open_store
 
     notices = [notice for measurement in measured for notice in measurement.notices]
     notices += slower_than_float(measured)
     documents = []
     try:
-        store = open_store()
         documents = [store.get(store.add_measurement(measurement)).document for measurement in measured]
         notices += store.notices
     except StoreError as error:  # what was measured must be seen even where it cannot be kept

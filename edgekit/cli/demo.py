@@ -35,7 +35,7 @@ def demo(*, quick: o.Quick = False, out: Output) -> None:
     assert final.score is not None
     for manifest in (baseline, final):
         store.add_optimization(to_json(manifest))
-    kept = keep(done.measurements, out)
+    kept = keep(done.measurements, store, out)
     table = comparison_table(
         Side(
             label="float32",

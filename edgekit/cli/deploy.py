@@ -15,6 +15,7 @@ from edgekit.cli.reaching import reach, thread_counts
 
 if TYPE_CHECKING:
     from edgekit.core.artifact import Artifact
+    from edgekit.results.store import Store
     from edgekit.verbs.deploy import Deployment
 
 app = new_app("Push, verify, smoke-test, activate and benchmark on a board.")
@@ -47,8 +48,10 @@ def deploy(
     Without MODEL.tflite: first optimizes what edgekit.toml in the current folder names.
     """
     from edgekit.core.errors import UsageError
+    from edgekit.results.store import open_store
     from edgekit.verbs.deploy import deploy as carry_out
 
+    store = open_store()  # a store that cannot be opened is found out before minutes of work
     threads = thread_counts(num_threads)
     if threads is not None and len(threads) > 1:
         raise UsageError("deploy takes one thread count", hint="`edgekit benchmark --num-threads 1,2` compares several")
@@ -65,7 +68,7 @@ def deploy(
         reach=way,
         on_event=out.on_event,
     )
-    _show(done, artifact, out)
+    _show(done, artifact, store, out)
 
 
 def _from_project(out: Output, *, use_cache: bool) -> Artifact:
@@ -120,20 +123,17 @@ def document_of(done: Deployment, benchmark: dict[str, Any] | None) -> dict[str,
     }
 
 
-def _show(done: Deployment, optimized: Artifact | None, out: Output) -> None:
+def _show(done: Deployment, optimized: Artifact | None, store: Store, out: Output) -> None:
     from edgekit.cli.made import audit_line, score_lines
     from edgekit.core import units
     from edgekit.core.errors import StoreError
     from edgekit.report.terminal import benchmark_table, facts_table
-    from edgekit.results.store import open_store
 
     measured = [done.benchmark] if done.benchmark else []
-    kept = keep(measured, out)
+    kept = keep(measured, store, out)
     document = document_of(done, kept[0] if kept else None)
     try:
-        open_store().add_deployment(
-            document, device=done.device, model=done.release.name, model_sha256=done.release.sha256
-        )
+        store.add_deployment(document, device=done.device, model=done.release.name, model_sha256=done.release.sha256)
     except StoreError as error:
         out.say(f"not stored: {error.message}")
     if optimized is not None and optimized.manifest is not None:

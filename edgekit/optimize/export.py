@@ -129,7 +129,8 @@ def read_record(folder: Path) -> Exported:
         raise ModelError(
             f"{folder} was not exported by edgekit", hint="convert the model file itself: edgekit convert MODEL"
         ) from error
-    return decode.from_json(Exported, value, source=str(folder / RECORD), error=ModelError, lenient=True)
+    record = decode.from_json(Exported, value, source=str(folder / RECORD), error=ModelError, lenient=True)
+    return dataclasses.replace(record, path=str(folder))  # it may have been moved since
 
 
 def release_memory(held_bytes: int) -> None:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     Array = numpy.ndarray[Any, Any]
 
+# noise for the shape of the input: no constant, although nothing else goes in
+_NEW_EVERY_TIME = ("MULTINOMIAL", "RANDOM_STANDARD_NORMAL", "RANDOM_UNIFORM")
+
 
 def with_fixed_shapes(content: bytes, source: str) -> bytes:
     """The same model for one sample at a time; the bytes as they are where nothing is open.
@@ -74,7 +77,8 @@ def _shape_ops(model: Any) -> set[int]:
     found: set[int] = set()
     for position, op in enumerate(graph.operators):  # a .tflite lists its ops in the order of execution
         given = {int(index) for index in op.inputs if int(index) >= 0} - constant
-        if model_tree.op_name(model, op) == "SHAPE" or (given and given <= known):
+        name = model_tree.op_name(model, op)
+        if name == "SHAPE" or (given and given <= known and name not in _NEW_EVERY_TIME):
             found.add(position)
             known |= {int(index) for index in op.outputs}
     return found

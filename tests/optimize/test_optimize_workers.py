@@ -1,4 +1,4 @@
-"""The processes of a run: started when needed, replaced after a crash, gone at the end; their log stays where needed."""
+"""The processes of a run: started when needed, replaced after a crash, gone at the end; the log stays where needed."""
 
 from __future__ import annotations
 
