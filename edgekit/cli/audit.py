@@ -10,7 +10,6 @@ import typer
 from edgekit.cli import options as o
 from edgekit.cli.invocation import command, exit_with, new_app
 from edgekit.cli.output import Output
-from edgekit.cli.reaching import reach
 
 app = new_app("Is a .tflite really full-integer, and which runtime does it need?")
 
@@ -23,11 +22,7 @@ def audit(
         str | None, typer.Option("--device", help="Also: does this board's runtime have these op versions?")
     ] = None,
     runtime: o.Runtime = "auto",
-    host: o.Host = None,
-    port: o.Port = None,
-    user: o.User = None,
-    identity_file: o.IdentityFile = None,
-    ssh_config: o.SshConfig = None,
+    way: o.BoardOptions,
     out: Output,
 ) -> None:
     """Name every op that is not integer, every select-TF op, and the oldest runtime that can run the file."""
@@ -50,8 +45,7 @@ def audit(
         from edgekit.verbs.boards import open_board
         from edgekit.verbs.deploy import lacking_ops
 
-        way = reach(host, port, user, identity_file, ssh_config)
-        with open_board(device, way, check_runtime(runtime), out.on_event) as board:
+        with open_board(device, way.reach(), check_runtime(runtime), out.on_event) as board:
             lacking = lacking_ops(found, board)
             used = f"{board.runtime.name} {board.runtime.version}"
         document["device"] = {"name": device, "runtime": used, "lacking": list(lacking)}

@@ -10,7 +10,7 @@ import typer
 from edgekit.cli import options as o
 from edgekit.cli.invocation import command, exit_with, new_app
 from edgekit.cli.output import Output
-from edgekit.cli.reaching import device_names, reach, thread_counts
+from edgekit.cli.reaching import device_names, thread_counts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,11 +31,7 @@ def benchmark(
     num_runs: o.NumRuns = None,
     warmup_runs: o.WarmupRuns = None,
     runtime: o.Runtime = "auto",
-    host: o.Host = None,
-    port: o.Port = None,
-    user: o.User = None,
-    identity_file: o.IdentityFile = None,
-    ssh_config: o.SshConfig = None,
+    way: o.BoardOptions,
     out: Output,
 ) -> None:
     """Measure latency and memory: fresh processes, real inputs, a verdict."""
@@ -51,7 +47,7 @@ def benchmark(
         num_threads=thread_counts(num_threads),
         plan=make_plan("quick" if quick else "standard", num_runs=num_runs, warmup_runs=warmup_runs),
         runtime=runtime,
-        reach=reach(host, port, user, identity_file, ssh_config),
+        reach=way.reach(),
         on_event=out.on_event,
     )
     kept = keep(measured, store, out)

@@ -11,7 +11,7 @@ from edgekit.cli import options as o
 from edgekit.cli.benchmark import end_by_verdict, keep
 from edgekit.cli.invocation import command, new_app
 from edgekit.cli.output import Output
-from edgekit.cli.reaching import reach, thread_counts
+from edgekit.cli.reaching import thread_counts
 
 if TYPE_CHECKING:
     from edgekit.core.artifact import Artifact
@@ -36,11 +36,7 @@ def deploy(
     no_benchmark: Annotated[bool, typer.Option("--no-benchmark", help="Stop after activating.")] = False,
     no_cache: o.NoCache = False,
     runtime: o.Runtime = "auto",
-    host: o.Host = None,
-    port: o.Port = None,
-    user: o.User = None,
-    identity_file: o.IdentityFile = None,
-    ssh_config: o.SshConfig = None,
+    way: o.BoardOptions,
     out: Output,
 ) -> None:
     """Push a model to a board, verify and smoke-test it there, make it current, and benchmark it.
@@ -55,8 +51,8 @@ def deploy(
     threads = thread_counts(num_threads)
     if threads is not None and len(threads) > 1:
         raise UsageError("deploy takes one thread count", hint="`edgekit benchmark --num-threads 1,2` compares several")
-    way = reach(host, port, user, identity_file, ssh_config)
-    way.target(device)  # a misspelt name is found before minutes of optimizing
+    reach = way.reach()
+    reach.target(device)  # a misspelt name is found before minutes of optimizing
     artifact = _from_project(out, use_cache=not no_cache) if tflite is None else None
     done = carry_out(
         artifact or str(tflite),
@@ -65,7 +61,7 @@ def deploy(
         num_threads=threads[0] if threads else None,
         plan=None if no_benchmark else "quick" if quick else "standard",
         runtime=runtime,
-        reach=way,
+        reach=reach,
         on_event=out.on_event,
     )
     _show(done, artifact, store, out)

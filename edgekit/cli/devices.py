@@ -10,7 +10,7 @@ import typer
 from edgekit.cli import options as o
 from edgekit.cli.invocation import command, exit_with, new_app
 from edgekit.cli.output import Output
-from edgekit.cli.reaching import at_terminal, reach
+from edgekit.cli.reaching import at_terminal
 from edgekit.core import units
 
 if TYPE_CHECKING:
@@ -118,10 +118,7 @@ def trust(
         str | None,
         typer.Option("--fingerprint", help="As `ssh-keygen -lf` shows it on the board. Asked for otherwise."),
     ] = None,
-    host: o.Host = None,
-    port: o.Port = None,
-    user: o.User = None,
-    ssh_config: o.SshConfig = None,
+    way: o.BoardOptions,
     out: Output,
 ) -> None:
     """Pin a board's host key, after you have compared its fingerprint."""
@@ -129,7 +126,7 @@ def trust(
     from edgekit.core.errors import UsageError
     from edgekit.device.trust import fetch_host_key, pin, require
 
-    target = reach(host, port, user, None, ssh_config).target(name)
+    target = way.reach().target(name)
     key = fetch_host_key(target, ask=at_terminal())
     if fingerprint is None:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -154,11 +151,7 @@ def trust(
 def check(
     name: Name,
     *,
-    host: o.Host = None,
-    port: o.Port = None,
-    user: o.User = None,
-    identity_file: o.IdentityFile = None,
-    ssh_config: o.SshConfig = None,
+    way: o.BoardOptions,
     out: Output,
 ) -> None:
     """Ask a board what it is, and compare that with its profile."""
@@ -168,7 +161,7 @@ def check(
     from edgekit.device.facts import check as compare
     from edgekit.report.terminal import facts_table
 
-    target = reach(host, port, user, identity_file, ssh_config).target(name)
+    target = way.reach().target(name)
     with task(f"connect to {name}", out.on_event), connect(target, ask=at_terminal()) as device:
         facts = device.facts()
     notices = (*target.notices, *compare(target.profile, facts))

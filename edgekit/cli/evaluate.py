@@ -10,7 +10,6 @@ import typer
 from edgekit.cli import options as o
 from edgekit.cli.invocation import command, new_app
 from edgekit.cli.output import Output
-from edgekit.cli.reaching import reach
 from edgekit.core import units
 
 if TYPE_CHECKING:
@@ -25,10 +24,7 @@ def evaluate(
     *,
     data: o.Data = None,
     evaluation: o.Evaluation = None,
-    scale: o.Scale = None,
-    mean: o.Mean = None,
-    std: o.Std = None,
-    preprocess: o.Preprocess = None,
+    raw: o.PreprocessingOptions,
     metric: o.Metric = "auto",
     limit: Annotated[
         int | None,
@@ -39,11 +35,7 @@ def evaluate(
         str | None, typer.Option("--device", help="Run the rows on this board, and compare with this machine.")
     ] = None,
     runtime: o.Runtime = "auto",
-    host: o.Host = None,
-    port: o.Port = None,
-    user: o.User = None,
-    identity_file: o.IdentityFile = None,
-    ssh_config: o.SshConfig = None,
+    way: o.BoardOptions,
     trust_model: o.TrustModel = False,
     no_cache: o.NoCache = False,
     out: Output,
@@ -62,15 +54,12 @@ def evaluate(
     found = score(
         path,
         data=source,
-        scale=scale,
-        mean=mean,
-        std=std,
-        preprocess=preprocess,
+        **raw.arguments(),
         metric=metric,
         limit=limit,
         device=board,
         runtime=runtime,
-        reach=reach(host, port, user, identity_file, ssh_config),
+        reach=way.reach(),
         trust_model=trust_model,
         use_cache=not no_cache,
         on_event=out.on_event,

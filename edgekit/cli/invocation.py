@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import sys
@@ -39,6 +40,8 @@ def new_app(help_text: str) -> typer.Typer:
 def command(app: typer.Typer, name: str, *, example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Registers a function as a command; it gets ``out`` beside its own options.
 
+    A parameter whose type is a dataclass is a group of options: each field becomes one.
+
     Args:
         app: from :func:`new_app`.
         name: as in documents: ``devices add`` is a subcommand ``add``.
@@ -46,7 +49,9 @@ def command(app: typer.Typer, name: str, *, example: str) -> Callable[[Callable[
     """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
-        own = [p for p in inspect.signature(function, eval_str=True).parameters.values() if p.name != "out"]
+        declared = [p for p in inspect.signature(function, eval_str=True).parameters.values() if p.name != "out"]
+        groups: dict[str, Any] = {p.name: p.annotation for p in declared if dataclasses.is_dataclass(p.annotation)}
+        own = [option for p in declared for option in (_options(groups[p.name]) if p.name in groups else [p])]
         common = [
             inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
             for key, kind in _COMMON.items()
@@ -57,6 +62,8 @@ def command(app: typer.Typer, name: str, *, example: str) -> Callable[[Callable[
             global _running
             as_json, quiet, verbose, debug = (given.pop(key) for key in _COMMON)
             _running = Output(name, as_json=as_json, quiet=quiet, verbose=verbose, debug=debug)
+            for parameter, group in groups.items():
+                given[parameter] = group(**{field.name: given.pop(field.name) for field in dataclasses.fields(group)})
             function(**given, out=_running)
 
         run.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined]  # inspect's own protocol
@@ -65,6 +72,16 @@ def command(app: typer.Typer, name: str, *, example: str) -> Callable[[Callable[
         return function
 
     return register
+
+
+def _options(group: Any) -> list[inspect.Parameter]:
+    kinds = typing.get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=kinds[field.name]
+        )
+        for field in dataclasses.fields(group)
+    ]
 
 
 def run(name: str, app: typer.Typer, arguments: list[str]) -> int:

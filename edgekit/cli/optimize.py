@@ -25,20 +25,13 @@ def optimize(
     representative: o.Representative = None,
     evaluation: o.Evaluation = None,
     training: o.Training = None,
-    scale: o.Scale = None,
-    mean: o.Mean = None,
-    std: o.Std = None,
-    preprocess: o.Preprocess = None,
+    raw: o.PreprocessingOptions,
     recipe: Annotated[
         str, typer.Option("--recipe", envvar="EDGEKIT_RECIPE", help="Built-in name, or a recipe.toml of your own.")
     ] = "int8",
     list_recipes: Annotated[bool, typer.Option("--list-recipes", help="What recipes there are, and exit.")] = False,
-    output: o.Output_ = None,
-    metric: o.Metric = "auto",
-    max_drop: o.MaxDrop = None,
     allow_float_fallback: o.AllowFloat = False,
-    trust_model: o.TrustModel = False,
-    no_cache: o.NoCache = False,
+    making: o.MakingOptions,
     out: Output,
 ) -> None:
     """Carry out a recipe: prune, quantize, convert; score, audit; write a .tflite with its manifest."""
@@ -53,17 +46,10 @@ def optimize(
         representative=representative,
         evaluation=evaluation,
         training=training,
-        scale=scale,
-        mean=mean,
-        std=std,
-        preprocess=preprocess,
+        **raw.arguments(),
         recipe=recipe,
-        output=output,
-        metric=metric,
-        max_drop=max_drop,
         allow_float_fallback=allow_float_fallback,
-        trust_model=trust_model,
-        use_cache=not no_cache,
+        **making.arguments(),
         on_event=out.on_event,
     )
     show_artifact(artifact, out)

@@ -1,11 +1,15 @@
-"""Options that several commands share, with one wording each."""
+"""Options that several commands share, with one wording each; some in groups that commands take whole."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from edgekit.verbs.boards import Reach
 
 # ---------------------------------------------------------------- data
 
@@ -98,3 +102,65 @@ Runtime = Annotated[
         "--runtime", envvar="EDGEKIT_RUNTIME", help="auto, litert (pushed library), ai_edge_litert, tflite_runtime."
     ),
 ]
+
+# ---------------------------------------------------------------- groups
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreprocessingOptions:
+    """What is done to raw values."""
+
+    scale: Scale = None
+    mean: Mean = None
+    std: Std = None
+    preprocess: Preprocess = None
+
+    def arguments(self) -> dict[str, Any]:
+        """As the verbs call them."""
+        return {"scale": self.scale, "mean": self.mean, "std": self.std, "preprocess": self.preprocess}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakingOptions:
+    """What every command that makes a model takes."""
+
+    output: Output_ = None
+    metric: Metric = "auto"
+    max_drop: MaxDrop = None
+    trust_model: TrustModel = False
+    no_cache: NoCache = False
+
+    def arguments(self) -> dict[str, Any]:
+        """As the verbs call them."""
+        return {
+            "output": self.output,
+            "metric": self.metric,
+            "max_drop": self.max_drop,
+            "trust_model": self.trust_model,
+            "use_cache": not self.no_cache,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardOptions:
+    """How to reach a board, beyond its name."""
+
+    host: Host = None
+    port: Port = None
+    user: User = None
+    identity_file: IdentityFile = None
+    ssh_config: SshConfig = None
+
+    def reach(self) -> Reach:
+        """For the verbs; questions go to the terminal, if there is one."""
+        from edgekit.cli.reaching import at_terminal
+        from edgekit.verbs.boards import Reach
+
+        return Reach(
+            host=self.host,
+            port=self.port,
+            user=self.user,
+            identity_file=self.identity_file,
+            ssh_config=self.ssh_config,
+            ask=at_terminal(),
+        )

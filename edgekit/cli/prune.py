@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,10 +25,7 @@ def prune(
     data: o.Data = None,
     training: o.Training = None,
     evaluation: o.Evaluation = None,
-    scale: o.Scale = None,
-    mean: o.Mean = None,
-    std: o.Std = None,
-    preprocess: o.Preprocess = None,
+    raw: o.PreprocessingOptions,
     sparsity: Annotated[float, typer.Option("--sparsity", help="Final fraction of zeros, 0 to 0.99.")] = 0.5,
     initial_sparsity: Annotated[float | None, typer.Option("--initial-sparsity", help="Where it begins.")] = None,
     pattern: Annotated[str, typer.Option("--pattern", help="unstructured, block, 2:4, filters.")] = "unstructured",
@@ -37,11 +35,7 @@ def prune(
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Of the optimizer (0.001).")] = None,
     loss: Annotated[str | None, typer.Option("--loss", help="Keras's name; default: the model's own.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of shuffling and random layers.")] = None,
-    output: o.Output_ = None,
-    metric: o.Metric = "auto",
-    max_drop: o.MaxDrop = None,
-    trust_model: o.TrustModel = False,
-    no_cache: o.NoCache = False,
+    making: o.MakingOptions,
     out: Output,
 ) -> None:
     """Set the smallest weights to zero with fine-tuning; writes a model of the kind that was given."""
@@ -49,22 +43,15 @@ def prune(
     from edgekit.report.terminal import steps_table
     from edgekit.verbs.optimize import prune as carry_out
 
-    if output is not None and output.suffix == ".tflite":
-        output = None  # edgekit.toml names the .tflite of the whole recipe
+    if making.output is not None and making.output.suffix == ".tflite":
+        making = dataclasses.replace(making, output=None)  # edgekit.toml names the .tflite of the whole recipe
     made = carry_out(
         needed(model, "MODEL"),
         data=data,
         training=training,
         evaluation=evaluation,
-        scale=scale,
-        mean=mean,
-        std=std,
-        preprocess=preprocess,
-        output=output,
-        metric=metric,
-        max_drop=max_drop,
-        trust_model=trust_model,
-        use_cache=not no_cache,
+        **raw.arguments(),
+        **making.arguments(),
         on_event=out.on_event,
         sparsity=sparsity,
         initial_sparsity=initial_sparsity,

@@ -24,19 +24,12 @@ def quantize(
     data: o.Data = None,
     representative: o.Representative = None,
     evaluation: o.Evaluation = None,
-    scale: o.Scale = None,
-    mean: o.Mean = None,
-    std: o.Std = None,
-    preprocess: o.Preprocess = None,
+    raw: o.PreprocessingOptions,
     mode: Annotated[
         str, typer.Option("--mode", help="int8, int8-float-io, int16x8, dynamic, float16, float32.")
     ] = "int8",
-    output: o.Output_ = None,
-    metric: o.Metric = "auto",
-    max_drop: o.MaxDrop = None,
     allow_float_fallback: o.AllowFloat = False,
-    trust_model: o.TrustModel = False,
-    no_cache: o.NoCache = False,
+    making: o.MakingOptions,
     out: Output,
 ) -> None:
     """Convert to a .tflite of one numeric mode, calibrated with representative rows."""
@@ -47,17 +40,10 @@ def quantize(
         data=data,
         representative=representative,
         evaluation=evaluation,
-        scale=scale,
-        mean=mean,
-        std=std,
-        preprocess=preprocess,
+        **raw.arguments(),
         mode=mode,
-        output=output,
-        metric=metric,
-        max_drop=max_drop,
         allow_float_fallback=allow_float_fallback,
-        trust_model=trust_model,
-        use_cache=not no_cache,
+        **making.arguments(),
         on_event=out.on_event,
     )
     show_artifact(artifact, out)

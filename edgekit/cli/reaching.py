@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgekit.verbs.boards import Ask, Reach
-
-
-def reach(
-    host: str | None, port: int | None, user: str | None, identity_file: Path | None, ssh_config: Path | None
-) -> Reach:
-    """How to reach the board; questions go to the terminal, if there is one."""
-    from edgekit.verbs.boards import Reach
-
-    return Reach(host=host, port=port, user=user, identity_file=identity_file, ssh_config=ssh_config, ask=at_terminal())
+    from edgekit.verbs.boards import Ask
 
 
 def at_terminal() -> Ask:
