@@ -183,11 +183,12 @@ def _footnotes(documents: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
     for document in documents:
         threads = words.count(document["num_threads"], "thread")
         name = f"{words.model(document['model']['name'])} ({document['device']}, {threads})"
-        alike.setdefault(words.circumstances(document), []).append(name)
+        alike.setdefault(words.circumstances(document), []).append(words.model(document["model"]["name"]))
         judged.setdefault("\n".join(words.verdict(document)), (document, []))[1].append(name)
-    lines: list[RenderableType] = [_text(f"on {circumstances}") for circumstances in alike]
-    if len(alike) == len(documents) == 2:  # two sides of a comparison that were not measured alike
-        lines = [_text(f"{names[0]}: on {circumstances}") for circumstances, names in alike.items()]
+    lines: list[RenderableType] = [
+        _text(f"on {circumstances}" if len(alike) == 1 else f"{', '.join(dict.fromkeys(names))}: on {circumstances}")
+        for circumstances, names in alike.items()
+    ]
     for document, names in judged.values():
         first, *reasons = verdict_text(document).split()
         if len(judged) > 1:
