@@ -43,10 +43,12 @@ class StepCache:
         if not self.reuse:
             return None
         try:
-            record = json.loads((folder / _RECORD).read_bytes())
-        except (OSError, ValueError):
+            step = json.loads((folder / _RECORD).read_bytes())
+            record: dict[str, Any] = step["record"]
+            whole = all((folder / name).stat().st_size == size for name, size in step["files"].items())
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return None
-        return (folder, record) if isinstance(record, dict) else None
+        return (folder, record) if whole else None
 
     @contextmanager
     def making(self, name: str, key: Any) -> Iterator[Making]:
@@ -64,7 +66,8 @@ class StepCache:
             making = Making(work)
             yield making
             with self._writing():
-                (work / _RECORD).write_text(json.dumps(to_json(making.record), indent=1))
+                step = {"record": to_json(making.record), "files": _sizes(work)}
+                (work / _RECORD).write_text(json.dumps(step, indent=1))
                 self._put_in_place(work, final, name, key)
             making.folder = final
         finally:
@@ -116,3 +119,9 @@ class Making:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.record: dict[str, Any] = {}
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Every file below a folder with its size: a user may tidy up the cache by hand."""
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in found}

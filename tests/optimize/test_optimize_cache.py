@@ -81,17 +81,28 @@ def test_without_reuse_a_step_is_made_again_and_replaces_the_old_one(tmp_path):
 def test_a_record_that_was_cut_off_counts_as_no_step(tmp_path):
     cache = StepCache(tmp_path)
     folder = make(cache, "one")
-    (folder / "step.json").write_text('{"made": "o')
+    (folder / "step.json").write_text('{"record": {"made": "o')
     assert cache.lookup("quantize", KEY) is None
     make(cache, "two")
     assert cache.lookup("quantize", KEY) is not None
 
 
-@pytest.mark.parametrize("text", ["[]", "null", '"text"'])
+@pytest.mark.parametrize("text", ["[]", "null", '"text"', "{}", '{"record": {}}', '{"record": {}, "files": []}'])
 def test_a_record_that_is_no_record_counts_as_no_step(tmp_path, text):
     cache = StepCache(tmp_path)
     (make(cache, "one") / "step.json").write_text(text)
     assert cache.lookup("quantize", KEY) is None
+
+
+def test_a_step_that_lost_a_file_counts_as_no_step(tmp_path):
+    cache = StepCache(tmp_path)
+    model = make(cache, "one") / "model.tflite"
+    model.write_text("o")
+    assert cache.lookup("quantize", KEY) is None
+    model.unlink()
+    assert cache.lookup("quantize", KEY) is None
+    make(cache, "one")
+    assert cache.lookup("quantize", KEY) is not None
 
 
 def test_two_runs_that_make_the_same_step_at_once_both_succeed(tmp_path):
