@@ -123,6 +123,7 @@ def _first_look(request: Request, stages: Stages) -> list[Notice]:
     if request.output.resolve() == request.model.resolve():
         raise UsageError(f"the output {request.output} is the source itself", hint="choose another place with -o")
     files.check_writable(request.output)
+    files.check_writable(artifacts.manifest_path(request.output))
     if request.max_drop is not None and not (request.data.data or request.data.evaluation):
         raise UsageError(
             "--max-drop needs rows to score with, and there are none",

@@ -160,7 +160,7 @@ class _Counted:
 
 def _quantized(source: Path, mode: TfliteMode, rows: _Counted) -> bytes:
     aeq = _aeq()
-    content = with_fixed_shapes(source.read_bytes(), source.name)
+    content, signature = _signed(with_fixed_shapes(source.read_bytes(), source.name), source.name)
     work, everything = aeq.quantizer.Quantizer(content), ".*"
     if mode == "dynamic":
         work.add_dynamic_config(regex=everything, operation_name=aeq.names.ALL_SUPPORTED, num_bits=8)
@@ -172,11 +172,11 @@ def _quantized(source: Path, mode: TfliteMode, rows: _Counted) -> bytes:
     if mode == "int8-float-io":
         for edge in (aeq.names.INPUT, aeq.names.OUTPUT):
             work.update_quantization_recipe(regex=everything, operation_name=edge, algorithm_key="no_quantize")
-    ranges = _calibrated(aeq, content, work.get_quantization_recipe(), _signature(source), rows)
+    ranges = _calibrated(aeq, content, work.get_quantization_recipe(), signature, rows)
     return bytes(work.quantize(ranges, enable_progress_report=False).quantized_model)
 
 
-def _calibrated(aeq: Any, content: bytes, recipe: Any, signature: str | None, rows: _Counted) -> Any:
+def _calibrated(aeq: Any, content: bytes, recipe: Any, signature: str, rows: _Counted) -> Any:
     """The range of every tensor over all rows.
 
     Minimum and maximum, as TensorFlow takes them. The quantizer's default, a moving average, clips small tensors hard:
@@ -190,9 +190,22 @@ def _calibrated(aeq: Any, content: bytes, recipe: Any, signature: str | None, ro
     return calibrator.get_model_qsvs()
 
 
-def _signature(source: Path) -> str | None:
-    signatures = model_tree.read(source).signatureDefs or ()
-    return model_tree.text(signatures[0].signatureKey) if signatures else None
+def _signed(content: bytes, source: str) -> tuple[bytes, str]:
+    """The model with a signature, which calibration goes by, and its key; older converters write none."""
+    model = model_tree.parse(content, source)
+    if model.signatureDefs:
+        return content, model_tree.text(model.signatureDefs[0].signatureKey)
+    graph, schema = model.subgraphs[0], model_tree.schema()
+    entry = schema.SignatureDefT()
+    entry.signatureKey, entry.subgraphIndex = b"serving_default", 0
+    for side in ("inputs", "outputs"):
+        named = []
+        for index in getattr(graph, side):
+            named.append(schema.TensorMapT())
+            named[-1].name, named[-1].tensorIndex = graph.tensors[int(index)].name, int(index)
+        setattr(entry, side, named)
+    model.signatureDefs = [entry]
+    return model_tree.pack(model), "serving_default"
 
 
 def _left_float(model: Any, mode: TfliteMode) -> list[str]:

@@ -27,7 +27,7 @@ def optimize(
     mean: str | Sequence[float] | None = None,
     std: str | Sequence[float] | None = None,
     preprocess: str | None = None,
-    recipe: str | Recipe = "int8",
+    recipe: str | PathLike[str] | Recipe = "int8",
     output: str | PathLike[str] | None = None,
     metric: str = "auto",
     max_drop: float | None = None,
@@ -148,10 +148,12 @@ def prune(
     return pipeline.run_training(request, on_event)
 
 
-def _recipe(recipe: str | Recipe) -> Recipe:
+def _recipe(recipe: str | PathLike[str] | Recipe) -> Recipe:
+    from os import fspath
+
     from edgekit.optimize.recipe import Recipe, load_recipe
 
-    return recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    return recipe if isinstance(recipe, Recipe) else load_recipe(fspath(recipe))
 
 
 def _request(
