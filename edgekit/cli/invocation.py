@@ -16,6 +16,8 @@ from typer.exceptions import Abort, Exit, TyperException
 from edgekit.cli.output import Output
 from edgekit.core.errors import EdgekitError, UsageError
 
+INTERRUPTED = 130
+
 _COMMON: dict[str, Any] = {
     "json_": Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")],
     "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")],
@@ -88,7 +90,8 @@ def run(name: str, app: typer.Typer, arguments: list[str]) -> int:
     """Runs a command and returns the exit status of the contract."""
     debug = "--debug" in arguments
     try:
-        return _call(name, app, arguments)
+        status = _call(name, app, arguments)
+        return status if status != INTERRUPTED else _interrupted()  # typer makes a status of Ctrl-C
     except EdgekitError as error:
         if debug:
             raise
@@ -101,10 +104,7 @@ def run(name: str, app: typer.Typer, arguments: list[str]) -> int:
         )
         return 2
     except (KeyboardInterrupt, Abort):
-        if _running is not None:
-            _running.close()
-        print("interrupted; what was finished is kept", file=sys.stderr)
-        return 130
+        return _interrupted()
     except BrokenPipeError:
         return 0
     except Exception as error:  # the last line: no traceback reaches a user unless asked for
@@ -117,6 +117,13 @@ def run(name: str, app: typer.Typer, arguments: list[str]) -> int:
             )
         )
         return 1
+
+
+def _interrupted() -> int:
+    if _running is not None:
+        _running.close()
+    print("interrupted; what was finished is kept", file=sys.stderr)
+    return INTERRUPTED
 
 
 def _call(name: str, app: typer.Typer, arguments: list[str]) -> int:
