@@ -1,8 +1,8 @@
 """Boards for tests: a real OpenSSH server on loopback, and a network that breaks on demand.
 
-As root the server lives in mount and UTS namespaces of its own, with a user ``pi`` (not root, so permissions and full
-disks are real), a small disk for ``/home``, and a read-only one at ``/home/readonly``. Nothing of the host changes. As
-an ordinary user it is a plain server for that user, and tests that need more skip.
+As root, where the machine allows it, the server lives in mount and UTS namespaces of its own, with a user ``pi`` (not
+root, so permissions and full disks are real), a small disk for ``/home``, and a read-only one at ``/home/readonly``.
+Nothing of the host changes. Otherwise it is a plain server for whoever runs the tests, and tests that need more skip.
 """
 
 from __future__ import annotations
@@ -25,7 +25,15 @@ from typing import Any
 
 import pytest
 
-ROOT = os.getuid() == 0
+
+def _may_have_namespaces() -> bool:
+    """Root in a container often may not mount."""
+    trial = ["unshare", "-m", "-u", "sh", "-c", "mount --make-rprivate / && mount -t tmpfs tmpfs /home && hostname x"]
+    return os.getuid() == 0 and subprocess.run(trial, capture_output=True, check=False).returncode == 0
+
+
+#: the server has a user, a disk and a host name of its own
+ROOT = _may_have_namespaces()
 _SSHD = shutil.which("sshd") or shutil.which("/usr/sbin/sshd")
 
 _CONFIG = """\
@@ -34,6 +42,7 @@ Port {port}
 AuthorizedKeysFile {keys}
 StrictModes no
 PidFile none
+PermitRootLogin yes
 UsePAM no
 PasswordAuthentication {passwords}
 KbdInteractiveAuthentication no
@@ -174,6 +183,8 @@ def start_sshd(
         text += f"{extra}\n"
         if not ROOT:  # a home of its own: the user's stays as it is
             (folder / "home").mkdir(exist_ok=True)
+            if os.getuid() == 0:
+                Path("/run/sshd").mkdir(exist_ok=True)  # sshd insists on it
             text += f'ForceCommand cd {folder}/home; HOME={folder}/home exec sh -c "$SSH_ORIGINAL_COMMAND"\n'
         (folder / "sshd_config").write_text(text)
         process = _start(folder, disk_mb, password)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from edgekit.core import decode, files, suggest
 from edgekit.core.errors import UsageError
 from edgekit.core.places import config_dir
+from edgekit.core.toml import read_toml
 from edgekit.device.profile import is_workspace
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
@@ -138,15 +138,7 @@ def _check_values(entry: InventoryEntry) -> None:
 
 def _tables() -> dict[str, Any]:
     """The file as plain values; much quicker than the editable document."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    text = _text()
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise _not_toml(error) from error
+    return read_toml(path()) if path().exists() else {}
 
 
 def _document() -> Any:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from edgekit.core import decode, suggest
 from edgekit.core.errors import UsageError
 from edgekit.core.places import config_dir
+from edgekit.core.toml import read_toml
 
 Abi = Literal["aarch64", "armv7l", "x86_64"]
 
@@ -110,16 +110,7 @@ def read_profile(path: Path) -> Profile:
     Raises:
         UsageError: not readable, not TOML, a misspelt key, a value that does not fit.
     """
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        value: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not TOML: {error}", hint="correct the line that the message names") from error
+    value = read_toml(path)
     if "name" in value:
         raise UsageError(f"{path}: unknown key 'name'", hint="a profile is called what its file is called")
     profile = decode.from_json(Profile, {**value, "name": path.stem}, source=str(path))

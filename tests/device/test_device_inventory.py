@@ -84,7 +84,7 @@ def test_a_value_that_could_be_an_option_is_refused(change):
         ('[a]\nhots = "x"\n', "unknown key 'hots'"),
         ("[a]\nport = 22\n", "the key 'host' is missing"),
         ('[a]\nhost = "x"\nport = "22"\n', "expected a whole number"),
-        ("[a\n", "is not TOML"),
+        ("[a\n", "is not valid TOML"),
         ("a = 1\n", "expected a table"),
         ('["a b"]\nhost = "x"\n', "cannot be the name"),
     ],

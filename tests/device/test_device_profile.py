@@ -62,7 +62,7 @@ def test_a_users_profile_replaces_ours():
         ('title = "x"\nworkspace = "../up"', "makes no sense"),
         ('title = "x"\ncpus = [9]\n[[clusters]]\ncore = "A"\ncpus = [0, 1]', "at cpus"),
         ('title = "x"\nname = "y"', "unknown key 'name'"),
-        ('title = "x', "is not TOML"),
+        ('title = "x', "is not valid TOML"),
         ("num_threads = 1", "the key 'title' is missing"),
         ('title = "x"\n[[clusters]]\ncore = "A"\ncpu = [0]', r"clusters\[0\].cpu"),
     ],
