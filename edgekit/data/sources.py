@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,10 +10,7 @@ from edgekit.core.artifact import TensorSpec
 from edgekit.core.errors import DataError
 from edgekit.data import fit
 from edgekit.data.block import Source
-from edgekit.data.spec import DataSpec
-
-_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-_KINDS = ".npz, .npy, .csv, .csv.gz, a folder of images, or module:function"
+from edgekit.data.spec import KINDS, DataSpec
 
 
 def parts_of(spec: DataSpec) -> tuple[str, ...]:
@@ -42,12 +38,10 @@ def open_source(spec: DataSpec, inputs: Sequence[TensorSpec] | None) -> Source:
         DataError: missing, empty, damaged, of an unknown kind.
     """
     path = Path(spec.source).expanduser()
-    if not path.exists():
-        if _FUNCTION.fullmatch(spec.source):
-            from edgekit.data.function import FunctionSource
+    if spec.kind() == "function":
+        from edgekit.data.function import FunctionSource
 
-            return FunctionSource(spec.source)
-        raise DataError(f"no such file, folder or function: {spec.source}", hint=f"a dataset is one of {_KINDS}")
+        return FunctionSource(spec.source)
     name = path.name.lower()
     if name.endswith(".npz"):
         from edgekit.data.npz import open_npz_source
@@ -64,7 +58,7 @@ def open_source(spec: DataSpec, inputs: Sequence[TensorSpec] | None) -> Source:
 
         wanted = math.prod(inputs[0].shape[1:]) if inputs is not None and len(inputs) == 1 else None
         return TableSource(path, features=wanted)
-    raise DataError(f"{spec.source}: not a kind of dataset that edgekit reads", hint=f"a dataset is one of {_KINDS}")
+    raise DataError(f"{spec.source}: not a kind of dataset that edgekit reads", hint=f"a dataset is one of {KINDS}")
 
 
 def _open_folder(spec: DataSpec, path: Path, inputs: Sequence[TensorSpec] | None) -> Source:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 
-from edgekit.core.errors import UsageError
+from edgekit.core.errors import DataError, UsageError
 from edgekit.core.notice import Notice
+
+_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+KINDS = ".npz, .npy, .csv, .csv.gz, a folder of images, or module:function"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +59,18 @@ class DataSpec:
     part: str | None = None
     image_size: tuple[int, int] | None = None
     channels: int | None = None
+
+    def kind(self) -> Literal["path", "function"]:
+        """Whether the source is a file or folder that is there, or a function of the user's.
+
+        Raises:
+            DataError: neither.
+        """
+        if Path(self.source).expanduser().exists():
+            return "path"
+        if _FUNCTION.fullmatch(self.source):
+            return "function"
+        raise DataError(f"no such file, folder or function: {self.source}", hint=f"a dataset is one of {KINDS}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

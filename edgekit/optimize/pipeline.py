@@ -124,7 +124,16 @@ def _first_look(request: Request, stages: Stages) -> list[Notice]:
         raise UsageError(f"the output {request.output} is the source itself", hint="choose another place with -o")
     files.check_writable(request.output)
     files.check_writable(artifacts.manifest_path(request.output))
-    if request.max_drop is not None and not (request.data.data or request.data.evaluation):
+    choice = request.data
+    for spec in (choice.data, choice.representative, choice.evaluation, choice.training):
+        if spec is not None:
+            spec.kind()  # raises where there is no such source
+    if request.recipe.calibrates and not (choice.data or choice.representative):
+        raise UsageError(
+            f"{request.recipe.mode} needs data to calibrate with, and there are none",
+            hint="give --data FILE (all roles), or --representative FILE and --evaluation FILE",
+        )
+    if request.max_drop is not None and not (choice.data or choice.evaluation):
         raise UsageError(
             "--max-drop needs rows to score with, and there are none",
             hint="name them with --data or --evaluation, or leave --max-drop out",
@@ -188,6 +197,7 @@ class _Run:
         notices += prepared.notices
         scorer = Scorer(baseline.tflite, prepared, request.metric, self.stages.cache, self.on_event)
         scorer.begin(baseline.tflite)
+        scorer.begin_feeding()
         points = [baseline]
         for step in request.recipe.steps:
             if isinstance(step, PruneStep):
@@ -198,6 +208,10 @@ class _Run:
                 points.append(self.stages.quantize(points[-1], step, prepared, allow_float=allow_float))
                 scorer.begin(points[-1].tflite)
             notices += points[-1].notices
+        doubt = scorer.feeding()
+        if doubt is not None:
+            notices.append(doubt)
+            self._check_feeding(doubt, points)
         return _Folded(points=points, prepared=prepared, scorer=scorer, notices=tuple(dict.fromkeys(notices)))
 
     def _prepared(self, baseline: Made) -> PreparedData:
@@ -269,10 +283,7 @@ class _Run:
             versions=versions(),
             created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         )
-        with files.appearing(request.output) as temporary:
-            shutil.copyfile(made.tflite, temporary)
-        artifacts.write_manifest(request.output, manifest)
-        return Artifact(path=request.output, manifest=manifest)
+        return artifacts.write_artifact(made.tflite, request.output, manifest)
 
     def _check_audit(self, audit: Audit, steps: tuple[StepRecord, ...]) -> None:
         if self.request.recipe.mode not in CALIBRATED:
@@ -283,6 +294,11 @@ class _Run:
             error.details.update({"steps": decode.to_json(steps), "audit": decode.to_json(audit)})
             raise
 
+    def _check_feeding(self, doubt: Notice, points: list[Made]) -> None:
+        """A budget says little where the float model itself does not get what it was trained on."""
+        if self.request.max_drop is not None:
+            raise BudgetError(doubt.message, hint=doubt.hint, details={"files": _files(points)})
+
     def _check_drop(self, score: Score | None, step: str, points: list[Made]) -> None:
         budget = self.request.max_drop
         if budget is None or score is None or score.drop is None or score.drop <= budget + 1e-9:
@@ -291,11 +307,12 @@ class _Run:
             f"{score.metric} dropped by {score.drop:.2f} points from {score.reference:.4f} to {score.final:.4f} "
             f"({score.count} rows) with the step {step!r}, more than --max-drop {budget:g}",
             hint=_drop_hint(self.request.recipe),
-            details={
-                "score": decode.to_json(score),
-                "files": [{"step": made.name, "path": str(made.model or made.tflite)} for made in points],
-            },
+            details={"score": decode.to_json(score), "files": _files(points)},
         )
+
+
+def _files(points: list[Made]) -> list[dict[str, str]]:
+    return [{"step": made.name, "path": str(made.model or made.tflite)} for made in points]
 
 
 def _drop_hint(recipe: Recipe) -> str:
