@@ -70,7 +70,7 @@ def set_up(level: str) -> None:
         create_environment()
     print(f"setting up {VENV} (a few minutes the first time: TensorFlow is 570 MB)", flush=True)
     pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "-c", str(CONSTRAINTS)]
-    subprocess.run([*pip, "pip"], check=True)
+    subprocess.run([*pip, "--upgrade", "pip>=25.1"], check=True)  # for --group
     group = ["--group", f"{ROOT / 'pyproject.toml'}:dev"] if level == "dev" else []
     subprocess.run([*pip, "--editable", f"{ROOT}[optimize]", *group], check=True)
     stamp.write_text(wanted)
