@@ -12,7 +12,7 @@ from edgekit.core import artifact as artifacts
 from edgekit.core import decode, files
 from edgekit.core.artifact import Artifact, Audit, Manifest, Score, StepRecord, TensorSpec
 from edgekit.core.aside import Aside
-from edgekit.core.errors import BudgetError, ModelError, UsageError
+from edgekit.core.errors import ModelError, UsageError
 from edgekit.core.events import EventSink, ignore, task
 from edgekit.core.hashing import sha256_file, sha256_tree
 from edgekit.core.notice import Notice
@@ -21,6 +21,7 @@ from edgekit.data.prepare import PreparedData, prepare_data
 from edgekit.data.spec import DataChoice
 from edgekit.model import safety
 from edgekit.model.format import detect_format
+from edgekit.optimize import budget
 from edgekit.optimize.audit import audit_tflite, require_full_integer
 from edgekit.optimize.cache import StepCache
 from edgekit.optimize.recipe import CALIBRATED, PruneStep, Recipe
@@ -202,16 +203,15 @@ class _Run:
         for step in request.recipe.steps:
             if isinstance(step, PruneStep):
                 points.append(self.stages.prune(points[-1], step, prepared))
-                self._check_drop(scorer.score(points[-1].tflite), step.step, points)
+                budget.check_drop(request.max_drop, scorer.score(points[-1].tflite), points, request.recipe)
             elif step.mode != "float32":
                 allow_float = request.allow_float_fallback
                 points.append(self.stages.quantize(points[-1], step, prepared, allow_float=allow_float))
                 scorer.begin(points[-1].tflite)
             notices += points[-1].notices
         doubt = scorer.feeding()
-        if doubt is not None:
-            notices.append(doubt)
-            self._check_feeding(doubt, points)
+        budget.check_feeding(request.max_drop, doubt, points)
+        notices += [doubt] if doubt else []
         return _Folded(points=points, prepared=prepared, scorer=scorer, notices=tuple(dict.fromkeys(notices)))
 
     def _prepared(self, baseline: Made) -> PreparedData:
@@ -259,7 +259,7 @@ class _Run:
         steps = self._records(end)
         self._check_audit(audit, steps)
         score = scorer.score(made.tflite)
-        self._check_drop(score, steps[-1].name, end.points)
+        budget.check_drop(request.max_drop, score, end.points, request.recipe)
         preprocessing = request.data.preprocessing
         manifest = Manifest(
             name=request.output.name.removesuffix(".tflite"),
@@ -293,35 +293,6 @@ class _Run:
         except ModelError as error:
             error.details.update({"steps": decode.to_json(steps), "audit": decode.to_json(audit)})
             raise
-
-    def _check_feeding(self, doubt: Notice, points: list[Made]) -> None:
-        """A budget says little where the float model itself does not get what it was trained on."""
-        if self.request.max_drop is not None:
-            raise BudgetError(doubt.message, hint=doubt.hint, details={"files": _files(points)})
-
-    def _check_drop(self, score: Score | None, step: str, points: list[Made]) -> None:
-        budget = self.request.max_drop
-        if budget is None or score is None or score.drop is None or score.drop <= budget + 1e-9:
-            return
-        raise BudgetError(
-            f"{score.metric} dropped by {score.drop:.2f} points from {score.reference:.4f} to {score.final:.4f} "
-            f"({score.count} rows) with the step {step!r}, more than --max-drop {budget:g}",
-            hint=_drop_hint(self.request.recipe),
-            details={"score": decode.to_json(score), "files": _files(points)},
-        )
-
-
-def _files(points: list[Made]) -> list[dict[str, str]]:
-    return [{"step": made.name, "path": str(made.model or made.tflite)} for made in points]
-
-
-def _drop_hint(recipe: Recipe) -> str:
-    hints = ["check that the data are preprocessed as in training (--scale, --mean, --std)"]
-    if recipe.mode in ("int8", "int8-float-io"):
-        hints.append("try --recipe float16, or mode int16x8 in a recipe file")
-    if any(isinstance(step, PruneStep) for step in recipe.steps):
-        hints.append("prune less, or fine-tune for more epochs")
-    return "; ".join(hints) + "; the intermediate files are named in --json"
 
 
 def _recipe_values(recipe: Recipe) -> dict[str, Any]:

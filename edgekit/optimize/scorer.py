@@ -11,8 +11,10 @@ from edgekit.core.aside import Aside
 from edgekit.core.decode import from_json, to_json
 from edgekit.core.events import EventSink, task
 from edgekit.core.hashing import sha256_file
+from edgekit.core.notice import Notice
 from edgekit.data.prepare import PreparedData
 from edgekit.optimize.cache import StepCache
+from edgekit.optimize.feeding import better_fed
 from edgekit.optimize.golden import golden_samples
 from edgekit.optimize.score import Evaluation, compared, score_tflite
 from edgekit.optimize.versions import versions
@@ -40,12 +42,22 @@ class Scorer:
         self._cache = cache
         self._on_event = on_event
         self._evaluations: dict[Path, Aside[tuple[Evaluation, Path]]] = {}
+        self._feeding: Aside[Notice | None] | None = None
         self._lock = threading.Lock()
 
     def begin(self, model: Path) -> None:
         """Starts scoring a model; nobody waits for it yet."""
         if self._prepared.splits.evaluation is not None:
             self._started(model)
+
+    def begin_feeding(self) -> None:
+        """Starts to look for preprocessing that suits the float model better; nobody waits for it yet."""
+        if self._prepared.splits.evaluation is not None:
+            self._feeding = Aside(self._better_fed)
+
+    def feeding(self) -> Notice | None:
+        """What :meth:`begin_feeding` found; see :func:`edgekit.optimize.feeding.better_fed`."""
+        return self._feeding.result() if self._feeding else None
 
     def score(self, model: Path) -> Score | None:
         """The score of a model beside the float model's; None without evaluation rows."""
@@ -64,6 +76,10 @@ class Scorer:
             return ()
         with task("take golden samples", self._on_event):
             return golden_samples(model, rows)
+
+    def _better_fed(self) -> Notice | None:
+        found = self._evaluation(self.reference)
+        return better_fed(self.reference, self._prepared, found, self._cache, self._on_event)
 
     def _evaluation(self, model: Path) -> Evaluation:
         return self._started(model).result()[0]

@@ -124,6 +124,7 @@ def test_a_built_in_recipe_makes_what_its_name_says(make, recipe, full_integer, 
     assert [step.name for step in found.steps] == ["float32"] + ["quantize"] * (recipe != "float32")
     assert found.inputs[0].dtype == ("int8" if full_integer else "float32")
     assert found.outputs[0].name == "digit"
+    assert found.warnings == ()
 
 
 def test_pruning_with_fine_tuning_comes_before_quantizing(make, tmp_path):
@@ -364,6 +365,23 @@ def test_a_spent_budget_is_exit_7_and_names_the_files_of_every_step(make, tmp_pa
     assert not (tmp_path / "out.tflite").exists()
     allowed = make("int8", representative=_too_dark(tmp_path), max_drop=100.0)
     assert cached(allowed) == {"float32": True, "quantize": True}
+
+
+def test_a_scale_that_ruins_the_float_model_too_is_exit_7(make, tmp_path):
+    with pytest.raises(BudgetError, match=r"with the raw values, but 0\.1\d* with --scale 1/255") as caught:
+        make("float32", scale="1/255", max_drop=0.5)
+    assert caught.value.hint == "leave out --scale, --mean and --std"
+    assert [item["step"] for item in caught.value.details["files"]] == ["float32"]
+    artifact = make("float32", scale="1/255")  # without a budget it is said all the same
+    assert "preprocessing-doubtful" in [notice.code for notice in manifest(artifact).warnings]
+
+
+def test_a_scale_that_is_missing_is_found_by_its_effect(make, tmp_path):
+    arrays = numpy.load(ROWS)
+    numpy.savez(tmp_path / "dark.npz", x=arrays["x_test"].astype("float32") / 255, y=arrays["y_test"])
+    artifact = make("float32", data=str(tmp_path / "dark.npz"))
+    (doubt,) = [notice for notice in manifest(artifact).warnings if notice.code == "preprocessing-doubtful"]
+    assert doubt.hint == "try --scale 255"
 
 
 def test_a_budget_without_rows_to_score_with_is_refused(make):
