@@ -110,8 +110,8 @@ def data_spec(
     source: str,
     *,
     scale: str | float | None = None,
-    mean: str | Sequence[float] | None = None,
-    std: str | Sequence[float] | None = None,
+    mean: str | float | Sequence[float] | None = None,
+    std: str | float | Sequence[float] | None = None,
 ) -> DataSpec:
     """A spec from what a user writes: ``data_spec("x.npz", scale="1/255", mean="0.485,0.456,0.406")``.
 
@@ -121,7 +121,7 @@ def data_spec(
     return DataSpec(
         source=str(source),
         preprocessing=Preprocessing(
-            scale=parse_scale(scale) if isinstance(scale, str) else scale,
+            scale=None if scale is None else parse_scale(str(scale)),
             mean=parse_numbers(mean, option="--mean"),
             std=parse_numbers(std, option="--std"),
         ),
@@ -144,18 +144,18 @@ def parse_scale(text: str) -> float:
     return value
 
 
-def parse_numbers(value: str | Sequence[float] | None, *, option: str) -> tuple[float, ...] | None:
-    """``"0.485,0.456,0.406"`` → three floats; a sequence is taken as it is; None stays None.
+def parse_numbers(value: str | float | Sequence[float] | None, *, option: str) -> tuple[float, ...] | None:
+    """``"0.485,0.456,0.406"`` → three floats; a number or a sequence is taken as it is; None stays None.
 
     Raises:
         UsageError: not numbers; a zero in ``--std``.
     """
     if value is None:
         return None
-    parts = value.split(",") if isinstance(value, str) else value
+    parts = value.split(",") if isinstance(value, str) else [value] if isinstance(value, (int, float)) else value
     try:
         numbers = tuple(float(part) for part in parts)
-    except ValueError:
+    except (TypeError, ValueError):
         numbers = ()
     if not numbers or not all(math.isfinite(n) for n in numbers):
         raise UsageError(

@@ -45,3 +45,12 @@ def test_a_spec_survives_the_way_to_another_process() -> None:
 def test_a_spec_is_made_from_what_a_user_writes() -> None:
     spec = data_spec("x.npz", scale="1/2", mean="1,2", std=[3.0, 4.0])
     assert spec.preprocessing == Preprocessing(scale=0.5, mean=(1.0, 2.0), std=(3.0, 4.0))
+
+
+def test_a_spec_is_made_from_numbers_too() -> None:
+    spec = data_spec("x.npz", scale=1 / 255, mean=0.5, std=2)
+    assert spec.preprocessing == Preprocessing(scale=1 / 255, mean=(0.5,), std=(2.0,))
+    with pytest.raises(UsageError, match="--scale"):
+        data_spec("x.npz", scale=0)
+    with pytest.raises(UsageError, match="--mean"):
+        data_spec("x.npz", mean=[None])  # type: ignore[list-item]  # what a user may do
