@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgekit.core.decode import from_json, to_json
+from edgekit.core.errors import DataError, ModelError
 from edgekit.core.events import EventSink, task
 from edgekit.core.hashing import sha256_file
 from edgekit.core.notice import Notice
@@ -52,8 +53,11 @@ def better_fed(
         known = cache.lookup("feeding", key)
         if known is None:
             spec = dataclasses.replace(rows, preprocessing=other, rows=tuple(some))
-            with cache.making("feeding", key) as making, task(f"try {_named(other)}", on_event):
-                making.record = to_json(score_tflite(reference, spec, metric=found.metric))
+            try:
+                with cache.making("feeding", key) as making, task(f"try {_named(other)}", on_event):
+                    making.record = to_json(score_tflite(reference, spec, metric=found.metric))
+            except (DataError, ModelError):  # NaN, most often: certainly no better
+                continue
             known = making.folder, making.record
         tried = from_json(Evaluation, known[1], source="score")
         if _is_clearly_better(tried, found):

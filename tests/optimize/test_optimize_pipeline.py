@@ -384,6 +384,23 @@ def test_a_scale_that_is_missing_is_found_by_its_effect(make, tmp_path):
     assert doubt.hint == "try --scale 255"
 
 
+def test_other_preprocessing_that_the_model_cannot_take_is_no_better(tmp_path):
+    ops, options = tiny_tflite.OPS, tiny_tflite.Tensor
+    content = tiny_tflite.build(
+        [options("x", "float32", (1, 4)), options("y", "float32", (1, 4))],
+        [tiny_tflite.Op(ops.LOG, ["x"], ["y"])],
+        ["x"],
+        ["y"],
+    )
+    rows = -numpy.random.default_rng(9).random((20, 4)).astype("float32")  # their logarithm is NaN
+    numpy.savez(tmp_path / "rows.npz", x=rows, y=rows)
+    source = tiny_tflite.write(tmp_path, content)
+    artifact = edgekit.optimize(
+        source, data=str(tmp_path / "rows.npz"), mean=-2.0, recipe="float32", output=tmp_path / "out.tflite", max_drop=1
+    )
+    assert manifest(artifact).score.metric == "mse"
+
+
 def test_a_budget_without_rows_to_score_with_is_refused(make):
     with pytest.raises(UsageError, match="--max-drop needs rows"):
         make("dynamic", data=None, max_drop=1.0)
