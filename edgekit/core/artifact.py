@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
+import shutil
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -205,17 +207,45 @@ def manifest_path(model: Path) -> Path:
     return model.with_name(model.name.removesuffix(".tflite") + MANIFEST_SUFFIX)
 
 
+def write_artifact(made: Path, output: Path, manifest: Manifest) -> Artifact:
+    """Puts a made .tflite and its manifest in place: both, or neither.
+
+    Where the same was made before, its manifest stays, so that a board that has it needs nothing new.
+
+    Raises:
+        UsageError: the folder cannot be written to.
+    """
+    before = manifest_path(output)
+    same = before.is_file() and _making(before.read_bytes()) == _making(_bytes(manifest))
+    content = before.read_bytes() if same else _bytes(manifest)
+    with files.appearing(before) as record, files.appearing(output) as model:
+        shutil.copyfile(made, model)
+        files.fill(record, content, before)
+    return Artifact(path=output, manifest=manifest)
+
+
 def write_manifest(model: Path, manifest: Manifest) -> Path:
     """Writes the manifest beside the model.
 
     Raises:
         UsageError: the folder cannot be written to.
     """
-    import json
-
     path = manifest_path(model)
-    files.write_bytes(path, (json.dumps(decode.to_json(manifest), indent=1) + "\n").encode())
+    files.write_bytes(path, _bytes(manifest))
     return path
+
+
+def _bytes(manifest: Manifest) -> bytes:
+    return (json.dumps(decode.to_json(manifest), indent=1) + "\n").encode()
+
+
+def _making(manifest: bytes) -> Any:
+    """What a manifest says, but when it was said and what came from the cache; None: it says nothing."""
+    try:
+        value = json.loads(manifest)
+        return {**value, "created": "", "steps": [{**step, "cached": False} for step in value["steps"]]}
+    except (ValueError, LookupError, TypeError):
+        return None
 
 
 def open_artifact(model: Path) -> Artifact:
@@ -224,8 +254,6 @@ def open_artifact(model: Path) -> Artifact:
     Raises:
         ModelError: no such file; a manifest that cannot be read, or that belongs to another file.
     """
-    import json
-
     from edgekit.core.hashing import sha256_file
 
     if not model.is_file():

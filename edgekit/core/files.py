@@ -11,6 +11,8 @@ from pathlib import Path
 
 from edgekit.core.errors import UsageError
 
+_ELSEWHERE = "free some space, or choose another place with -o/--output"
+
 
 @contextmanager
 def appearing(path: Path) -> Iterator[Path]:
@@ -24,19 +26,18 @@ def appearing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", dir=path.parent))
     except OSError as error:
-        raise UsageError(
-            f"cannot write {path}: {error.strerror or error}", hint="choose another place with -o/--output"
-        ) from error
+        raise UsageError(f"cannot write {path}: {error.strerror or error}", hint=_ELSEWHERE) from error
     try:
         temporary = folder / path.name
         yield temporary
         try:
             temporary.replace(path)
         except OSError as error:
-            raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+            raise UsageError(f"cannot write {path}: {error.strerror or error}", hint=_ELSEWHERE) from error
     except OSError as error:
-        if error.errno is not None and error.filename and str(error.filename).startswith(str(folder)):
-            raise UsageError(f"cannot write {path}: {error.strerror}") from error
+        names = (error.filename, error.filename2)  # who copies a file has its target in the second
+        if error.errno is not None and any(str(name).startswith(str(folder)) for name in names):
+            raise UsageError(f"cannot write {path}: {error.strerror}", hint=_ELSEWHERE) from error
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -49,13 +50,22 @@ def write_bytes(path: Path, content: bytes) -> None:
         UsageError: the folder cannot be written to, or the disk is full.
     """
     with appearing(path) as temporary:
-        try:
-            with temporary.open("wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-        except OSError as error:
-            raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+        fill(temporary, content, path)
+
+
+def fill(temporary: Path, content: bytes, path: Path) -> None:
+    """Writes the temporary file that will appear as ``path``, down to the disk.
+
+    Raises:
+        UsageError: the disk is full.
+    """
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}", hint=_ELSEWHERE) from error
 
 
 def check_writable(path: Path) -> None:
