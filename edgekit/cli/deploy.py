@@ -34,6 +34,8 @@ def deploy(
     num_threads: o.NumThreads = None,
     quick: o.Quick = False,
     no_benchmark: Annotated[bool, typer.Option("--no-benchmark", help="Stop after activating.")] = False,
+    allow_float_fallback: o.AllowFloat = False,
+    trust_model: o.TrustModel = False,
     no_cache: o.NoCache = False,
     runtime: o.Runtime = "auto",
     way: o.BoardOptions,
@@ -53,7 +55,8 @@ def deploy(
         raise UsageError("deploy takes one thread count", hint="`edgekit benchmark --num-threads 1,2` compares several")
     reach = way.reach()
     reach.target(device)  # a misspelt name is found before minutes of optimizing
-    artifact = _from_project(out, use_cache=not no_cache) if tflite is None else None
+    making = {"allow_float_fallback": allow_float_fallback, "trust_model": trust_model, "use_cache": not no_cache}
+    artifact = _from_project(out, **making) if tflite is None else None
     done = carry_out(
         artifact or str(tflite),
         device=device,
@@ -67,14 +70,14 @@ def deploy(
     _show(done, artifact, store, out)
 
 
-def _from_project(out: Output, *, use_cache: bool) -> Artifact:
-    """The artifact that ``edgekit.toml`` describes."""
-    from edgekit.cli.project import FILE_NAME, read_project
+def _from_project(out: Output, **options: bool) -> Artifact:
+    """The artifact that ``edgekit.toml`` and the environment describe."""
+    from edgekit.cli.project import FILE_NAME, read_project, with_environment
     from edgekit.core.errors import UsageError
     from edgekit.verbs.optimize import optimize
 
-    project = read_project(Path.cwd())
-    if project is None or project.model is None:
+    project = with_environment(read_project(Path.cwd()))
+    if project.model is None:
         raise UsageError(
             f"no MODEL.tflite is named, and there is no {FILE_NAME} here that names a model",
             hint=f'edgekit deploy MODEL.tflite, or write {FILE_NAME}:  model = "model.keras"  data = "data.npz"',
@@ -93,7 +96,7 @@ def _from_project(out: Output, *, use_cache: bool) -> Artifact:
         output=project.output,
         metric=project.metric or "auto",
         max_drop=project.budget.max_drop,
-        use_cache=use_cache,
+        **options,
         on_event=out.on_event,
     )
 
@@ -126,6 +129,8 @@ def _show(done: Deployment, optimized: Artifact | None, store: Store, out: Outpu
     from edgekit.report.terminal import benchmark_table, facts_table
 
     measured = [done.benchmark] if done.benchmark else []
+    if not measured:
+        out.notices(done.notices)  # else they are a measurement's too
     kept = keep(measured, store, out)
     document = document_of(done, kept[0] if kept else None)
     try:

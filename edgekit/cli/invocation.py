@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-import sys
+import os
+import traceback
 import typing
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -15,8 +16,6 @@ from typer.exceptions import Abort, Exit, TyperException
 
 from edgekit.cli.output import Output
 from edgekit.core.errors import EdgekitError, UsageError
-
-INTERRUPTED = 130
 
 _COMMON: dict[str, Any] = {
     "json_": Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")],
@@ -86,44 +85,40 @@ def _options(group: Any) -> list[inspect.Parameter]:
     ]
 
 
+class Interrupted(EdgekitError):
+    """Ctrl-C; its status is a shell's."""
+
+    exit_code = 130
+
+
 def run(name: str, app: typer.Typer, arguments: list[str]) -> int:
     """Runs a command and returns the exit status of the contract."""
-    debug = "--debug" in arguments
     try:
-        status = _call(name, app, arguments)
-        return status if status != INTERRUPTED else _interrupted()  # typer makes a status of Ctrl-C
-    except EdgekitError as error:
-        if debug:
-            raise
-        _output(name, arguments).failure(error)
-        return error.exit_code
-    except TyperException as error:
-        message = error.format_message()
-        _output(name, arguments).failure(
-            UsageError(message, hint=f"`edgekit {name} --help` lists the options", details={})
-        )
-        return 2
-    except (KeyboardInterrupt, Abort):
-        return _interrupted()
+        return _call(name, app, arguments)
     except BrokenPipeError:
-        return 0
-    except Exception as error:  # the last line: no traceback reaches a user unless asked for
-        if debug:
-            raise
-        _output(name, arguments).failure(
-            EdgekitError(
-                f"unexpected {type(error).__name__}: {error}",
-                hint="this is a defect of edgekit; run it again with --debug and report the traceback",
-            )
-        )
-        return 1
+        raise
+    except (Exception, KeyboardInterrupt) as problem:  # noqa: BLE001 - no traceback reaches a user unless asked for
+        error, command = _named(problem, name)
+        out = _running or _unstarted(command, arguments)
+        if out.debug:
+            traceback.print_exception(problem)
+        out.failure(error)
+        return error.exit_code
 
 
-def _interrupted() -> int:
-    if _running is not None:
-        _running.close()
-    print("interrupted; what was finished is kept", file=sys.stderr)
-    return INTERRUPTED
+def _named(problem: BaseException, name: str) -> tuple[EdgekitError, str]:
+    """What a user hears of an exception, and the command that it is about: ``results export`` within ``results``."""
+    if isinstance(problem, EdgekitError):
+        return problem, name
+    if isinstance(problem, (KeyboardInterrupt, Abort)):
+        return Interrupted("interrupted; what was finished is kept"), name
+    if isinstance(problem, TyperException):
+        context = getattr(problem, "ctx", None)
+        path = context.command_path if context else f"edgekit {name}"
+        hint = f"`{path} --help` lists the options"
+        return UsageError(problem.format_message(), hint=hint), path.removeprefix("edgekit ")
+    hint = "this is a defect of edgekit; run it again with --debug and report the traceback"
+    return EdgekitError(f"unexpected {type(problem).__name__}: {problem}", hint=hint), name
 
 
 def _call(name: str, app: typer.Typer, arguments: list[str]) -> int:
@@ -135,20 +130,22 @@ def _call(name: str, app: typer.Typer, arguments: list[str]) -> int:
             arguments,
             prog_name=f"edgekit {name}",
             standalone_mode=False,
-            default_map=defaults(),
+            default_map={} if {"--help", "-h"} & set(arguments) else defaults(),
             max_content_width=100,
             help_option_names=["--help", "-h"],
         )
     finally:
         if _running is not None:
             _running.close()
+    if status == Interrupted.exit_code:  # typer makes a status of Ctrl-C
+        raise KeyboardInterrupt
     return status if isinstance(status, int) else 0  # what exit_with gave
 
 
-def _output(name: str, arguments: list[str]) -> Output:
-    if _running is not None:
-        return _running
-    return Output(name, as_json="--json" in arguments, quiet=False, verbose=False, debug=False)
+def _unstarted(name: str, arguments: list[str]) -> Output:
+    """For a command that failed before its options were understood."""
+    debug = "--debug" in arguments or bool(os.environ.get("EDGEKIT_DEBUG"))
+    return Output(name, as_json="--json" in arguments, quiet=False, verbose=False, debug=debug)
 
 
 def exit_with(status: int) -> typing.NoReturn:

@@ -6,33 +6,56 @@ when a command runs.
 
 from __future__ import annotations
 
+import io
 import sys
 
+from edgekit.cli import streams
 from edgekit.cli.commands import COMMANDS, root_help
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs ``edgekit`` and exits with the contract's status."""
-    given = sys.argv[1:] if arguments is None else arguments
-    if not given or (given[0] in ("--help", "-h", "help") and len(given) == 1):
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a stream that cannot show ✓ shows ? and goes on
+    try:
+        status = _dispatch(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        streams.abandon_stdout()  # whoever read the answer has seen enough
+        status = 0
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        status = 130
+    sys.exit(status)
+
+
+def _dispatch(given: list[str]) -> int:
+    if not given:
         print(root_help())
-        sys.exit(0 if given else 2)
-    if given[0] == "--version":
+        return 2
+    first, *rest = given
+    if first in ("--help", "-h", "help"):
+        if rest and rest[0] in COMMANDS:
+            return _run([*rest, "--help"])
+        print(root_help())
+        return 0
+    if first == "--version":
         from edgekit.core.version import VERSION
 
         print(f"edgekit {VERSION}")
-        sys.exit(0)
-    if given[0] not in COMMANDS:
-        _unknown_command(given[0])
-    sys.exit(_run(given))
+        return 0
+    return _run(given) if first in COMMANDS else _unknown(first)
 
 
-def _unknown_command(name: str) -> None:
+def _unknown(name: str) -> int:
     from edgekit.core.suggest import unknown
 
-    message, hint = unknown("command" if not name.startswith("-") else "option", name, COMMANDS)
+    if name.startswith("-"):
+        message, hint = f"no command before {name}", f"options go after the command: edgekit COMMAND {name}"
+    else:
+        message, hint = unknown("command", name, COMMANDS)
     print(f"error: {message}\nhint:  {hint}", file=sys.stderr)
-    sys.exit(2)
+    return 2
 
 
 def _run(given: list[str]) -> int:

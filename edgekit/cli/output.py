@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from edgekit.cli import streams
 from edgekit.core.decode import to_json
-from edgekit.core.errors import EdgekitError
+from edgekit.core.errors import EdgekitError, UsageError
 from edgekit.core.events import Event
 from edgekit.core.notice import Notice
 from edgekit.core.units import seconds
@@ -35,10 +36,11 @@ class Output:
         self.quiet = quiet
         self.verbose = verbose
         self.debug = debug
-        self.answers = Console(file=sys.stdout, highlight=False)
-        self.notes = Console(file=sys.stderr, highlight=False)
+        self.answers = Console(file=sys.stdout, highlight=False, emoji=False)
+        self.notes = Console(file=sys.stderr, highlight=False, emoji=False)
         if not self.answers.is_terminal:
-            self.answers.width = int(os.environ.get("COLUMNS", "80"))
+            columns = os.environ.get("COLUMNS", "")
+            self.answers.width = int(columns) if columns.isdecimal() and int(columns) else 80
         self._status: Any = None
 
     # ------------------------------------------------------------------ progress
@@ -92,13 +94,26 @@ class Output:
     # ------------------------------------------------------------------ the answer
 
     def answer(self, document: dict[str, Any], *renderables: Any) -> None:
-        """The command's result: the document with ``--json``, else the tables."""
+        """The command's result: the document with ``--json``, else the tables.
+
+        Raises:
+            UsageError: standard output cannot be written.
+        """
         self._spin(None)
-        if self.as_json:
-            self._print_json(document)
-        else:
-            for item in renderables:
-                self.answers.print(item, markup=False)
+        try:
+            if self.as_json:
+                self._print_json(document)
+            else:
+                for item in renderables:
+                    self.answers.print(item, markup=False)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            streams.abandon_stdout()
+            raise UsageError(
+                f"cannot write the answer: {error.strerror}", hint="free some space, or send standard output elsewhere"
+            ) from error
 
     def failure(self, error: EdgekitError) -> None:
         """An error: a sentence and its way out on stderr; with ``--json`` a document on stdout too."""
@@ -124,7 +139,8 @@ class Output:
         self._spin(None)
 
     def _print_json(self, document: dict[str, Any]) -> None:
-        head = {"schema": f"edgekit.{self.command}/1", "edgekit": VERSION, "command": self.command}
+        schema = f"edgekit.{self.command.replace(' ', '-')}/1"
+        head = {"schema": schema, "edgekit": VERSION, "command": self.command}
         sys.stdout.write(json.dumps(to_json({**head, **document}), indent=2, allow_nan=False) + "\n")
 
 

@@ -39,12 +39,13 @@ def prune(
     out: Output,
 ) -> None:
     """Set the smallest weights to zero with fine-tuning; writes a model of the kind that was given."""
+    from edgekit.cli.project import read_project
     from edgekit.core.decode import to_json
     from edgekit.report.terminal import steps_table
     from edgekit.verbs.optimize import prune as carry_out
 
-    if making.output is not None and making.output.suffix == ".tflite":
-        making = dataclasses.replace(making, output=None)  # edgekit.toml names the .tflite of the whole recipe
+    if making.output is not None and str(making.output) == read_project(Path.cwd()).output:
+        making = dataclasses.replace(making, output=None)  # edgekit.toml names what the whole recipe makes
     made = carry_out(
         needed(model, "MODEL"),
         data=data,

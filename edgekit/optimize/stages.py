@@ -114,7 +114,7 @@ class Stages:
                 answer = self._workers.heavy(
                     "edgekit.optimize.prune:prune",
                     source=str(source),
-                    out=str(making.folder / f"pruned{_ending(self.source.format)}"),
+                    out=str(making.folder / f"pruned{ending_of(self.source.format)}"),
                     data=prepared.splits.training,
                     trust=self.source.trust,
                     **values,
@@ -280,7 +280,8 @@ class Stages:
         self._on_event(Event(state="note", task=name, message="from the cache"))
 
 
-def _ending(fmt: ModelFormat) -> str:
+def ending_of(fmt: ModelFormat) -> str:
+    """Of the file that holds a trainable model of this format; ``.keras`` for those that are folders."""
     if fmt.name == "saved-model":
         return ".keras"
     return ".h5" if fmt.name.endswith("-h5") else ".keras"

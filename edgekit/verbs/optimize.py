@@ -24,8 +24,8 @@ def optimize(
     evaluation: str | None = None,
     training: str | None = None,
     scale: str | float | None = None,
-    mean: str | Sequence[float] | None = None,
-    std: str | Sequence[float] | None = None,
+    mean: str | float | Sequence[float] | None = None,
+    std: str | float | Sequence[float] | None = None,
     preprocess: str | None = None,
     recipe: str | PathLike[str] | Recipe = "int8",
     output: str | PathLike[str] | None = None,
@@ -101,8 +101,8 @@ def prune(
     training: str | None = None,
     evaluation: str | None = None,
     scale: str | float | None = None,
-    mean: str | Sequence[float] | None = None,
-    std: str | Sequence[float] | None = None,
+    mean: str | float | Sequence[float] | None = None,
+    std: str | float | Sequence[float] | None = None,
     preprocess: str | None = None,
     output: str | PathLike[str] | None = None,
     metric: str = "auto",
@@ -125,8 +125,10 @@ def prune(
 
     from edgekit.core import decode
     from edgekit.core.errors import UsageError
+    from edgekit.model.format import detect_format
     from edgekit.optimize import pipeline
     from edgekit.optimize.recipe import PruneStep, Recipe
+    from edgekit.optimize.stages import ending_of
 
     given = {key: value for key, value in parameters.items() if value is not None}
     try:
@@ -134,10 +136,17 @@ def prune(
     except ValueError as error:
         raise UsageError(f"prune: {error}") from None
     source = Path(model)
+    ending = ending_of(detect_format(source))
+    out = Path(output) if output is not None else Path(f"{source.stem}-pruned{ending}")
+    if out.suffix != ending:
+        raise UsageError(
+            f"{out} does not end in {ending}: prune writes a model of the kind that it is given",
+            hint=f"-o {out.with_suffix(ending)}; `edgekit optimize --recipe prune-int8` makes a .tflite",
+        )
     request = _request(
         model,
         Recipe(name="prune", description="magnitude pruning", steps=(step,)),
-        output or f"{source.stem}-pruned{source.suffix if source.suffix in ('.keras', '.h5') else '.keras'}",
+        out,
         {"data": data, "evaluation": evaluation, "training": training, "representative": None},
         {"scale": scale, "mean": mean, "std": std, "preprocess": preprocess},
         metric=metric,
