@@ -12,13 +12,19 @@ def choice(sources: dict[str, str | None], preprocessing: dict[str, Any]) -> Dat
     """Role → source, all with the same preprocessing.
 
     Raises:
-        UsageError: a preprocessing option that is no number.
+        UsageError: a preprocessing option that is no number, or that nothing would be prepared with.
     """
+    from edgekit.core.errors import UsageError
     from edgekit.data.spec import DataChoice
 
-    return DataChoice(
-        **{role: dataset(source, **preprocessing) for role, source in sources.items() if source is not None}
-    )
+    found = {role: dataset(source, **preprocessing) for role, source in sources.items() if source is not None}
+    given = [f"--{name}" for name, value in preprocessing.items() if value is not None]
+    if given and not found:
+        raise UsageError(
+            f"there are no data that {', '.join(given)} could prepare",
+            hint="name them with --data, or leave the preprocessing out",
+        )
+    return DataChoice(**found)
 
 
 def dataset(
