@@ -466,7 +466,7 @@ def test_without_data_every_mode_that_needs_none_works(make, recipe):
 
 
 def test_without_data_int8_says_what_is_missing(make):
-    with pytest.raises(UsageError, match="no data to calibrate with") as caught:
+    with pytest.raises(UsageError, match="needs data to calibrate with, and there are none") as caught:
         make("int8", data=None)
     assert "--data" in str(caught.value.hint)
     assert "--representative" in str(caught.value.hint)

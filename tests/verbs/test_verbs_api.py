@@ -92,9 +92,10 @@ def rows(tmp_path: Path) -> str:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This machine as a board, with a home of its own."""
+    """This machine as a board, with a home of its own; what has no place is written beside the model."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / "home").mkdir()
+    monkeypatch.chdir(tmp_path)
 
 
 #: as quick as it gets: what the figures are is not the question here
@@ -117,8 +118,7 @@ def test_optimize_returns_an_artifact_that_the_other_verbs_take(model, rows, tmp
     assert (Path(deployed.release.model_path)).read_bytes() == artifact.path.read_bytes()
 
 
-def test_without_an_output_the_result_is_named_after_model_and_recipe(model, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_without_an_output_the_result_is_named_after_model_and_recipe(model, tmp_path):
     assert edgekit.optimize("model.tflite", recipe="dynamic").path == Path("model-dynamic.tflite")
     assert edgekit.quantize("model.tflite", mode="dynamic", output="other.tflite").path == Path("other.tflite")
     (tmp_path / "mine.toml").write_text('[[steps]]\nstep = "quantize"\nmode = "dynamic"\n')
