@@ -291,6 +291,20 @@ def test_a_run_that_died_resumes_at_the_step_that_it_had_reached(make, tmp_path,
     assert cached(artifact) == {"float32": True, "prune": True, "quantize": False}
 
 
+def test_prune_writes_a_model_of_the_kind_that_it_was_given(tmp_path):
+    before = sha256_file(DIGITS)
+    trained = edgekit.prune(DIGITS, data=str(ROWS), sparsity=0.5, epochs=0, output=tmp_path / "pruned.keras")
+    assert sha256_file(DIGITS) == before
+    assert (trained.path, trained.format) == (tmp_path / "pruned.keras", "keras")
+    assert trained.sha256 == sha256_file(trained.path) != before
+    assert zipfile.is_zipfile(trained.path)
+    assert [step.name for step in trained.steps] == ["float32", "prune"]
+    assert trained.score is not None
+    assert trained.score.count == 500
+    assert trained.gzip_bytes < 0.8 * DIGITS.stat().st_size
+    assert [item.name for item in tmp_path.iterdir()] == ["pruned.keras"]
+
+
 def test_ctrl_c_ends_everything_and_leaves_nothing_half_made(tmp_path, trapped, home):
     own = tmp_path / "own.py"
     own.write_text(own.read_text().replace("[:120]", "[:130]"))  # rows that were not calibrated with
