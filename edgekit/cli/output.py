@@ -42,6 +42,7 @@ class Output:
             columns = os.environ.get("COLUMNS", "")
             self.answers.width = int(columns) if columns.isdecimal() and int(columns) else 80
         self._status: Any = None
+        self._running: dict[str, str] = {}  # tasks that have not finished → what is said of them
 
     # ------------------------------------------------------------------ progress
 
@@ -49,20 +50,25 @@ class Output:
         """Shows one event: a spinner on a terminal, a line per finished task elsewhere."""
         if self.quiet:
             return
-        text = f"{event.task}: {event.message}" if event.message else event.task
+        about = event.task
+        if event.state == "progress" and about not in self._running:
+            about = next(reversed(self._running), about)  # a detail of whatever is going on
+        text = f"{about}: {event.message}" if event.message else about
         if event.fraction is not None:
             text = f"{text} ({event.fraction:.0%})"
         if event.state == "finished":
-            self._spin(None)
+            self._running.pop(event.task, None)
             took = f"  [dim]{seconds(event.seconds)}[/dim]" if event.seconds is not None else ""
             self.notes.print(f"[green]✓[/green] {_escaped(event.task)}{took}")
         elif event.state == "note":
-            self._spin(None)
             self.notes.print(f"  {_escaped(text)}")
-        elif self.notes.is_terminal:
-            self._spin(text)
-        elif self.verbose:
-            self.notes.print(f"  {_escaped(text)}")
+        else:
+            if event.state == "started" or about in self._running:
+                self._running[about] = text
+            if self.verbose and not self.notes.is_terminal:
+                self.notes.print(f"  {_escaped(text)}")
+        if self.notes.is_terminal:
+            self._spin(next(reversed(self._running.values()), None))
 
     def _spin(self, text: str | None) -> None:
         if text is None:

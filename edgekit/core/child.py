@@ -26,7 +26,7 @@ from typing import IO, Any
 
 from edgekit.core.decode import to_json
 from edgekit.core.errors import EdgekitError, ModelError, by_name
-from edgekit.core.events import Event, EventSink, ignore
+from edgekit.core.events import Event, EventSink, ignore, task
 
 _START = (
     "import sys; sys.path[:1] = []; sys.path.append({root!r}); "
@@ -280,19 +280,27 @@ def _rebuilt(error: Mapping[str, Any]) -> EdgekitError:
 
 def serve(answers: int, limits: Mapping[str, Any]) -> None:
     """The child's main loop: read a request, run it, answer; ends when its input ends."""
-    import importlib
-
     _die_with_parent()
     _limit_memory(limits["memory"])
     with os.fdopen(answers, "w", encoding="utf-8", buffering=1) as out:
         for name in limits["preload"]:
-            with contextlib.suppress(ImportError):  # the call that needs it says so better
-                importlib.import_module(name)
+            _preload(name, out)
         for line in sys.stdin:
             out.write(json.dumps(_answer(json.loads(line), out)) + "\n")
     # C++ destructors of TensorFlow may abort; the answers are all out
     sys.stdout.flush()
     os._exit(0)
+
+
+def _preload(name: str, out: IO[str]) -> None:
+    import importlib
+
+    def tell(event: Event) -> None:
+        if not name.startswith("edgekit"):  # what takes seconds is worth a line; the caller reads it when it calls
+            out.write(json.dumps({"event": to_json(event)}) + "\n")
+
+    with contextlib.suppress(ImportError), task(f"import {name}", tell):  # the call that needs it says so better
+        importlib.import_module(name)
 
 
 def _answer(request: Mapping[str, Any], out: IO[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from functools import partial
 from pathlib import Path
@@ -105,9 +106,10 @@ class Scorer:
         if found is not None:
             return from_json(Evaluation, found[1], source="score"), found[0] / _OUTPUTS
         others = None if first else self._reference_outputs()
+        name = "score the float model" if first else "score the result"
         with (
             self._cache.making("score", key) as making,
-            task(f"score {'the float model' if first else 'the result'}", self._on_event),
+            task(name, self._on_event),
         ):
             evaluation = score_tflite(
                 model,
@@ -115,7 +117,7 @@ class Scorer:
                 metric=self._metric,
                 outputs=making.folder / _OUTPUTS if first else None,
                 reference_outputs=others,
-                on_event=self._on_event,
+                on_event=lambda event: self._on_event(dataclasses.replace(event, task=name)),
             )
             making.record = to_json(evaluation)
         return evaluation, making.folder / _OUTPUTS
