@@ -135,8 +135,7 @@ def _call(name: str, app: typer.Typer, arguments: list[str]) -> int:
             help_option_names=["--help", "-h"],
         )
     finally:
-        if _running is not None:
-            _running.close()
+        settle()
     if status == Interrupted.exit_code:  # typer makes a status of Ctrl-C
         raise KeyboardInterrupt
     return status if isinstance(status, int) else 0  # what exit_with gave
@@ -146,6 +145,12 @@ def _unstarted(name: str, arguments: list[str]) -> Output:
     """For a command that failed before its options were understood."""
     debug = "--debug" in arguments or bool(os.environ.get("EDGEKIT_DEBUG"))
     return Output(name, as_json="--json" in arguments, quiet=False, verbose=False, debug=debug)
+
+
+def settle() -> None:
+    """Takes the running command's spinner off the terminal; the next event brings it back."""
+    if _running is not None:
+        _running.close()
 
 
 def exit_with(status: int) -> typing.NoReturn:

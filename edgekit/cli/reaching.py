@@ -15,9 +15,16 @@ def at_terminal() -> Ask:
     """Asks without echo; None where nobody sits at a terminal."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None
+    return _ask
+
+
+def _ask(question: str) -> str:
     import getpass
 
-    return lambda question: getpass.getpass(question, stream=sys.stderr)
+    from edgekit.cli.invocation import settle
+
+    settle()  # a spinner would paint over the question
+    return getpass.getpass(question, stream=sys.stderr)
 
 
 def device_names(text: str) -> list[str]:

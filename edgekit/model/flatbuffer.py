@@ -51,7 +51,7 @@ def read(path: str) -> TfliteModel:
         return _Reader(schema, content, path).model()
     except _DAMAGE as error:
         raise ModelError(
-            f"{Path(path).name} is truncated or damaged: {type(error).__name__}: {error}",
+            f"{Path(path).name} is truncated or damaged: {str(error) or type(error).__name__}",
             hint="copy or download the file again, and compare its SHA-256 with the original's",
         ) from error
 

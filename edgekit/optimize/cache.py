@@ -18,6 +18,7 @@ from edgekit.core.hashing import sha256_json
 
 _RECORD = "step.json"
 _ATTEMPTS = 10
+_ROOM = "free some space, or set EDGEKIT_HOME to a folder that you can write to"
 _ABANDONED_S = 2 * 24 * 3600.0  # no step may take that long
 
 
@@ -64,7 +65,12 @@ class StepCache:
             work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=self.root))
         try:
             making = Making(work)
-            yield making
+            try:
+                yield making
+            except UsageError as error:
+                if str(work) not in error.message:
+                    raise
+                raise UsageError(error.message, hint=_ROOM, details=error.details) from error
             with self._writing():
                 step = {"record": to_json(making.record), "files": _sizes(work)}
                 (work / _RECORD).write_text(json.dumps(step, indent=1))
@@ -104,7 +110,7 @@ class StepCache:
         except OSError as error:
             raise UsageError(
                 f"cannot write to the cache {self.root}: {error.strerror or error}",
-                hint="free some space, or set EDGEKIT_HOME to a folder that you can write to",
+                hint=_ROOM,
             ) from error
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -77,8 +78,17 @@ class Edgekit:
     def argv(self, *arguments: object) -> list[str]:
         return [sys.executable, *self.flags, "-m", "edgekit", *map(str, arguments)]
 
-    def on_terminal(self, *arguments: object, env: Mapping[str, str] | None = None, columns: int = 80) -> Ran:
-        """Runs it with all three streams on one terminal; what it showed is ``out``."""
+    def on_terminal(
+        self,
+        *arguments: object,
+        env: Mapping[str, str] | None = None,
+        columns: int = 80,
+        answers: tuple[str, ...] = (),
+    ) -> Ran:
+        """Runs it with all three streams on one terminal; what it showed is ``out``.
+
+        ``answers``: each is typed when a line that ends in ``": "`` waits for it.
+        """
         pid, terminal = pty.fork()
         if pid == 0:
             try:
@@ -93,9 +103,12 @@ class Edgekit:
                 os._exit(127)
         shown = b""
         with contextlib.suppress(OSError):  # the terminal is gone with its last process
-            while block := os.read(terminal, 1 << 16):
+            waiting = list(answers)
+            while block := os.read(terminal, 1 << 16) if select.select([terminal], [], [], SOON_S)[0] else b"":
                 shown += block
-        os.close(terminal)
+                if waiting and shown.endswith(b": "):
+                    os.write(terminal, f"{waiting.pop(0)}\n".encode())
+        os.close(terminal)  # a command that still waits for an answer gets SIGHUP
         return Ran(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode().replace("\r\n", "\n"), "")
 
     @contextlib.contextmanager
