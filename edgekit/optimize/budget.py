@@ -29,7 +29,7 @@ def check_drop(budget: float | None, score: Score | None, points: Sequence[Made]
         f"{score.metric} dropped by {score.drop:.2f} points from {score.reference:.4f} to {score.final:.4f} "
         f"({score.count} rows) with the step {points[-1].name!r}, more than --max-drop {budget:g}",
         hint=_way_out(recipe),
-        details={"score": decode.to_json(score), "files": _files(points)},
+        details={"score": {"float": score.reference, **decode.to_json(score)}, "files": _files(points)},
     )
 
 
