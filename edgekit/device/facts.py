@@ -12,7 +12,6 @@ from edgekit.device.facts_parse import Core, Python
 from edgekit.device.facts_script import script
 from edgekit.device.profile import Profile
 from edgekit.device.transport.protocol import Transport
-from edgekit.runner.protocol import Conditions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,20 +134,6 @@ def from_sections(said: dict[str, str]) -> Facts:
         boot_id=parse.line(said, "boot_id"),
         uptime_s=parse.first_number(said.get("uptime", "")),
         emulator=parse.emulator(machine, said.get("emulator", ""), said.get("cpuinfo", "")),
-    )
-
-
-def conditions(facts: Facts) -> Conditions:
-    """The part of the facts that may change during a run, as the runner records it."""
-    return Conditions(
-        temperature_c=facts.temperature_c,
-        frequency_hz=tuple(core.current_hz for core in facts.cores if core.current_hz is not None),
-        clock_hz=facts.clock_hz,
-        governor=facts.governor,
-        throttle_bits=facts.throttle_bits,
-        load_1min=facts.load_1min,
-        memory_available_bytes=facts.memory_available_bytes,
-        boot_id=facts.boot_id,
     )
 
 

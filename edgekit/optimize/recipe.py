@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -120,6 +119,11 @@ BUILTIN: dict[str, Recipe] = dict(
             QuantizeStep(mode="int8"),
         ),
         _builtin(
+            "int16x8",
+            "int8 weights, int16 activations: where int8 loses too much; few fast kernels, so slow; needs data",
+            QuantizeStep(mode="int16x8"),
+        ),
+        _builtin(
             "dynamic",
             "int8 weights, float activations: a quarter of the size; needs no data, can be slower than float",
             QuantizeStep(mode="dynamic"),
@@ -190,21 +194,3 @@ def _check_order(steps: tuple[Step, ...], source: str) -> None:
             f"{source}: a recipe ends with exactly one 'quantize' step, and has it only there",
             hint='end the file with:  [[steps]]  step = "quantize"  mode = "int8"',
         )
-
-
-def replace_prune(recipe: Recipe, **changes: Any) -> Recipe:
-    """The recipe with other parameters in its prune steps; None values change nothing.
-
-    Raises:
-        UsageError: a value out of range, or a recipe without a prune step.
-    """
-    wanted = {key: value for key, value in changes.items() if value is not None}
-    if not wanted:
-        return recipe
-    if not any(isinstance(step, PruneStep) for step in recipe.steps):
-        raise UsageError(f"the recipe {recipe.name!r} has no prune step, so {', '.join(wanted)} has nothing to change")
-    try:
-        steps = tuple(dataclasses.replace(s, **wanted) if isinstance(s, PruneStep) else s for s in recipe.steps)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    return dataclasses.replace(recipe, steps=steps)

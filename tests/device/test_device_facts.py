@@ -9,7 +9,7 @@ import pytest
 
 from edgekit.core.errors import DeviceError
 from edgekit.device import facts_parse as parse
-from edgekit.device.facts import check, conditions, from_sections, gather, mismatch
+from edgekit.device.facts import check, from_sections, gather, mismatch
 from edgekit.device.facts_parse import Core, Python
 from edgekit.device.profile import load_profile
 from edgekit.device.transport.local import LocalTransport
@@ -69,13 +69,6 @@ def test_a_board_that_says_nothing_is_unknown_everywhere():
     assert {name for name, value in values.items() if value not in (None, (), {})} == set()
     assert facts.temperature_c is None
     assert check(load_profile("generic"), facts)[0].code == "no-python"
-
-
-def test_conditions_are_the_part_that_changes():
-    now = conditions(from_sections(PI4))
-    assert now.temperature_c == 48.2
-    assert now.frequency_hz == (600_000_000, 600_000_000, 1_500_000_000)
-    assert (now.governor, now.throttle_bits, now.load_1min) == ("ondemand", 0x50000, 0.08)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from edgekit.optimize.recipe import (
     for_mode,
     load_recipe,
     parameters,
-    replace_prune,
 )
 
 OWN = """
@@ -49,9 +48,9 @@ QUANTIZE = 'step = "quantize"'
 
 
 def test_the_built_in_recipes_are_those_of_the_contract():
-    assert set(BUILTIN) == {"int8", "prune-int8", "dynamic", "float16", "float32"}
+    assert set(BUILTIN) == {"int8", "prune-int8", "int16x8", "dynamic", "float16", "float32"}
     assert all(recipe.name == name and recipe.description for name, recipe in BUILTIN.items())
-    assert {name for name, recipe in BUILTIN.items() if recipe.calibrates} == {"int8", "prune-int8"}
+    assert {name for name, recipe in BUILTIN.items() if recipe.calibrates} == {"int8", "prune-int8", "int16x8"}
     assert {name for name, recipe in BUILTIN.items() if recipe.trains} == {"prune-int8"}
 
 
@@ -151,16 +150,3 @@ def test_the_second_step_of_a_file_is_named_by_its_number(tmp_path):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"none\.toml"):
         load_recipe(str(tmp_path / "none.toml"))
-
-
-def test_parameters_of_the_command_line_replace_those_of_a_recipe():
-    changed = replace_prune(BUILTIN["prune-int8"], sparsity=0.8, epochs=None)
-    assert changed.steps[0] == PruneStep(sparsity=0.8)
-    assert replace_prune(BUILTIN["int8"], sparsity=None) is BUILTIN["int8"]
-
-
-def test_a_parameter_that_nothing_takes_is_refused():
-    with pytest.raises(UsageError, match="no prune step, so sparsity"):
-        replace_prune(BUILTIN["int8"], sparsity=0.5)
-    with pytest.raises(UsageError, match="sparsity must be between"):
-        replace_prune(BUILTIN["prune-int8"], sparsity=2.0)
