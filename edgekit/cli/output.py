@@ -87,9 +87,9 @@ class Output:
         if self.quiet:
             return
         for notice in notices:
-            self.notes.print(f"[yellow]warning:[/yellow] {_escaped(notice.message)}")
+            self.notes.print(f"[yellow]warning:[/yellow] {_escaped(notice.message)}", soft_wrap=True)
             if notice.hint:
-                self.notes.print(f"  [dim]hint:[/dim] {_escaped(notice.hint)}")
+                self.notes.print(f"  [dim]hint:[/dim] {_escaped(notice.hint)}", soft_wrap=True)
 
     def say(self, text: str) -> None:
         """A line for people, on stderr."""
@@ -111,7 +111,10 @@ class Output:
                 self._print_json(document)
             else:
                 for item in renderables:
-                    self.answers.print(item, markup=False)
+                    if isinstance(item, str):
+                        self.answers.print(_wrapped(item, self.answers.width), markup=False, soft_wrap=True)
+                    else:
+                        self.answers.print(item)
             sys.stdout.flush()
         except BrokenPipeError:
             raise
@@ -148,6 +151,13 @@ class Output:
         schema = f"edgekit.{self.command.replace(' ', '-')}/1"
         head = {"schema": schema, "edgekit": VERSION, "command": self.command}
         sys.stdout.write(json.dumps(to_json({**head, **document}), indent=2, allow_nan=False) + "\n")
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Broken at spaces only: a path stays in one piece, to be copied."""
+    import textwrap
+
+    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def _escaped(text: str) -> str:

@@ -50,11 +50,18 @@ class Ran:
 
 @dataclass
 class Edgekit:
-    """The command in a folder. ``home``: EDGEKIT_HOME, where it is not the test's own."""
+    """The command in a folder.
+
+    Attributes:
+        home: EDGEKIT_HOME, where it is not the test's own.
+        flags: of the interpreter.
+        variables: added to the environment.
+    """
 
     folder: Path
     home: Path | None = None
-    flags: tuple[str, ...] = field(default=())
+    flags: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(
         self,
@@ -134,7 +141,7 @@ class Edgekit:
 
     def _environment(self, extra: Mapping[str, str] | None) -> dict[str, str]:
         home = {"EDGEKIT_HOME": str(self.home)} if self.home else {}
-        return {**environment(), **home, **(extra or {})}
+        return {**environment(), **home, **self.variables, **(extra or {})}
 
 
 class Running:
