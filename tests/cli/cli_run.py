@@ -195,6 +195,14 @@ def copied_example(to: Path) -> Path:
     return Path(shutil.copytree(EXAMPLE, to, ignore=shutil.ignore_patterns("build")))
 
 
+def with_steps(home: Path, steps: Path) -> None:
+    """Puts finished steps into the cache of ``home``; what is made there does not come back."""
+    cache = home / "cache" / "steps"
+    cache.mkdir(parents=True)
+    for step in steps.iterdir():
+        (cache / step.name).symlink_to(step, target_is_directory=True)
+
+
 def left_behind(folder: Path) -> list[str]:
     """Everything in a folder, hidden names too."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))

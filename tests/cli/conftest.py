@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from cli_run import Edgekit, copied_example
+from cli_run import Edgekit, copied_example, with_steps
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def edgekit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edgekit:
 
 @pytest.fixture(scope="session")
 def steps_of_the_example(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder with every step of ``prune-int8`` for the shipped example; made once, whoever comes first."""
+    """Every step of ``prune-int8`` for the shipped example; made once, by whoever comes first."""
     base = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent
@@ -37,14 +37,12 @@ def steps_of_the_example(tmp_path_factory: pytest.TempPathFactory) -> Path:
             made = Edgekit(folder=folder, home=home)("optimize")
             assert made.status == 0, made.err
             (home / "done").touch()
-    return home / "cache"
+    return home / "cache" / "steps"
 
 
 @pytest.fixture
 def example(edgekit: Edgekit, steps_of_the_example: Path) -> Path:
     """A copy of ``examples/digits`` as the command's working folder; its steps are in the cache already."""
-    home = Path(os.environ["EDGEKIT_HOME"])
-    home.mkdir(exist_ok=True)
-    (home / "cache").symlink_to(steps_of_the_example, target_is_directory=True)
+    with_steps(Path(os.environ["EDGEKIT_HOME"]), steps_of_the_example)
     edgekit.folder = copied_example(edgekit.folder / "digits")
     return edgekit.folder

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy
 import pytest
 import tiny_tflite
-from cli_run import Edgekit, Ran, copied_example, left_behind, refused
+from cli_run import Edgekit, Ran, copied_example, left_behind, refused, with_steps
 from emulated_board import Arm64Board
 from sshd_board import Sshd, start_sshd
 
@@ -45,7 +45,7 @@ class Journey:
 @pytest.fixture(scope="module")
 def journey(tmp_path_factory: pytest.TempPathFactory, steps_of_the_example: Path) -> Iterator[Journey]:
     home = tmp_path_factory.mktemp("home")
-    (home / "cache").symlink_to(steps_of_the_example, target_is_directory=True)
+    with_steps(home, steps_of_the_example)
     board = start_sshd(tmp_path_factory.mktemp("sshd"))
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("EDGEKIT_SSH_CONFIG", raising=False)
@@ -236,7 +236,7 @@ def test_what_was_measured_can_be_listed_shown_and_exported(journey: Journey, me
 @pytest.fixture
 def demonstrating(edgekit: Edgekit, steps_of_the_example: Path) -> Edgekit:
     """An empty folder; the steps of the shipped example are in the cache."""
-    (Path(os.environ["EDGEKIT_HOME"]) / "cache").symlink_to(steps_of_the_example, target_is_directory=True)
+    with_steps(Path(os.environ["EDGEKIT_HOME"]), steps_of_the_example)
     return edgekit
 
 
@@ -305,7 +305,7 @@ def test_an_lstm_becomes_int8_and_runs_with_the_module_because_the_library_refus
 @pytest.fixture(scope="module")
 def on_arm(tmp_path_factory: pytest.TempPathFactory, steps_of_the_example: Path, arm64_board: Arm64Board) -> Edgekit:
     home = tmp_path_factory.mktemp("home")
-    (home / "cache").symlink_to(steps_of_the_example, target_is_directory=True)
+    with_steps(home, steps_of_the_example)
     folder = copied_example(tmp_path_factory.mktemp("arm") / "digits")
     config = folder / "ssh_config"
     config.write_text(
