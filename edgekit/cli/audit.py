@@ -18,7 +18,8 @@ app = new_app("Is a .tflite really full-integer, and which runtime does it need?
 def audit(
     path: Annotated[Path, typer.Argument(metavar="MODEL.tflite", help="The file to audit.")],
     *,
-    device: Annotated[
+    # not called device: a project's board is where it deploys to, and no reason to ask it here
+    board: Annotated[
         str | None, typer.Option("--device", help="Also: does this board's runtime have these op versions?")
     ] = None,
     runtime: o.Runtime = "auto",
@@ -40,16 +41,16 @@ def audit(
         ("needs at least", found.min_runtime),
     ]
     lacking: tuple[str, ...] = ()
-    if device is not None:
+    if board is not None:
         from edgekit.verbs.benchmark import check_runtime
         from edgekit.verbs.boards import open_board
         from edgekit.verbs.deploy import lacking_ops
 
-        with open_board(device, way.reach(), check_runtime(runtime), out.on_event) as board:
-            lacking = lacking_ops(found, board)
-            used = f"{board.runtime.name} {board.runtime.version}"
-        document["device"] = {"name": device, "runtime": used, "lacking": list(lacking)}
-        rows.append((f"on {device}, {used}", f"lacks {', '.join(lacking)}" if lacking else "has every op version"))
+        with open_board(board, way.reach(), check_runtime(runtime), out.on_event) as opened:
+            lacking = lacking_ops(found, opened)
+            used = f"{opened.runtime.name} {opened.runtime.version}"
+        document["device"] = {"name": board, "runtime": used, "lacking": list(lacking)}
+        rows.append((f"on {board}, {used}", f"lacks {', '.join(lacking)}" if lacking else "has every op version"))
     out.answer(document, facts_table(rows), *(f"- {problem}" for problem in found.problems))
     if lacking:
         exit_with(4)

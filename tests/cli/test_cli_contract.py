@@ -271,6 +271,11 @@ def test_numbers_and_the_budget_come_from_the_project_file(edgekit, model):
     refused(edgekit("convert", model), 2, "--max-drop needs rows to score with")
 
 
+def test_a_projects_board_is_not_asked_when_a_file_is_audited(edgekit, model):
+    (edgekit.folder / "edgekit.toml").write_text('device = "a board that is not there"\n')
+    assert edgekit("audit", model).status == 0
+
+
 def test_a_misspelt_key_in_the_project_file_is_named_with_the_right_one(edgekit):
     (edgekit.folder / "edgekit.toml").write_text('model = "a.keras"\n[budget]\nmax_drp = 0.5\n')
     refused(edgekit("optimize"), 2, "edgekit.toml at budget.max_drp", "did you mean 'max_drop'?")
