@@ -224,6 +224,17 @@ def write_artifact(made: Path, output: Path, manifest: Manifest) -> Artifact:
     return Artifact(path=output, manifest=manifest)
 
 
+def write_manifest(model: Path, manifest: Manifest) -> Path:
+    """Writes the manifest beside a model that is there already.
+
+    Raises:
+        UsageError: the folder cannot be written to.
+    """
+    path = manifest_path(model)
+    files.write_bytes(path, _bytes(manifest))
+    return path
+
+
 def _bytes(manifest: Manifest) -> bytes:
     return (json.dumps(decode.to_json(manifest), indent=1) + "\n").encode()
 
