@@ -1,0 +1,53 @@
+"""How a step fine-tunes: the parameters that every training step of a recipe has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+OPTIMIZERS = ("adam", "sgd", "rmsprop", "adamw")
+
+
+def between(name: str, value: float, low: float, high: float) -> None:
+    """Refuses a parameter out of range.
+
+    Raises:
+        ValueError: names the parameter and its range.
+    """
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be between {low:g} and {high:g}, found {value:g}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FineTuning:
+    """Fine-tuning of a model that a step has changed.
+
+    Attributes:
+        epochs: over the training rows; 0: none.
+        batch_size: rows per training step.
+        optimizer: ``adam``, ``sgd``, ``rmsprop`` or ``adamw``.
+        learning_rate: at the beginning; see :mod:`edgekit.optimize.finetune` for its course.
+        loss: Keras's name for a loss; None: the model's own, or the one that fits its output and the labels.
+        seed: of the shuffling and of every random layer.
+        fine_tune: ``labels``, or ``distill``: learn the original model's outputs too (Hinton et al. 2015), or only
+            them where there are no labels.
+        temperature: of the soft targets in ``distill``.
+        alpha: weight of the soft targets in ``distill``, 0 to 1; the labels have the rest.
+    """
+
+    epochs: int = 4
+    batch_size: int = 64
+    optimizer: Literal["adam", "sgd", "rmsprop", "adamw"] = "adam"
+    learning_rate: float = 1e-3
+    loss: str | None = None
+    seed: int = 0
+    fine_tune: Literal["labels", "distill"] = "labels"
+    temperature: float = 4.0
+    alpha: float = 0.7
+
+    def __post_init__(self) -> None:
+        between("epochs", self.epochs, 0, 10_000)
+        between("batch_size", self.batch_size, 1, 1 << 20)
+        between("learning_rate", self.learning_rate, 1e-9, 10.0)
+        between("temperature", self.temperature, 0.5, 100.0)
+        between("alpha", self.alpha, 0.0, 1.0)
