@@ -7,7 +7,7 @@ import binascii
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from edgekit.core import decode
 from edgekit.core.artifact import Artifact, GoldenSample, TensorSpec
@@ -16,19 +16,25 @@ from edgekit.core.hashing import sha256_file
 from edgekit.core.notice import Notice
 from edgekit.device.connect import Device
 from edgekit.device.provision import BoardRuntime
-from edgekit.runner.answer import read_answer, read_trial
+from edgekit.device.random_inputs import random_inputs
+from edgekit.runner.answer import read_answer, read_profile, read_trial
 from edgekit.runner.compare import SmokeResult, compare_outputs
 from edgekit.runner.host import host_outputs
-from edgekit.runner.protocol import Description, Job, Trial
+from edgekit.runner.protocol import Description, Job, Profile, Trial
 
-if TYPE_CHECKING:
-    import numpy
-
-__all__ = ["PushedSamples", "SmokeResult", "describe_model", "new_job", "push_samples", "run_job", "smoke_test"]
+__all__ = [
+    "PushedSamples",
+    "SmokeResult",
+    "describe_model",
+    "new_job",
+    "profile_job",
+    "push_samples",
+    "run_job",
+    "smoke_test",
+]
 
 _OUTPUT_LIMIT_BYTES = 256 << 20  # smoke outputs in base64, or minutes of samples
 _GRACE_S = 10.0  # the payload ends itself first; the transport's own deadline is for a board that hangs
-_RANDOM_SAMPLES = 3
 _SEED = 20_240_501
 
 
@@ -55,7 +61,7 @@ def new_job(
     model_path: str,
     model_sha256: str,
     samples: tuple[tuple[str, ...], ...],
-    mode: Literal["latency", "memory", "smoke"] = "latency",
+    mode: Literal["latency", "memory", "smoke", "profile"] = "latency",
     num_threads: int = 1,
     cpus: tuple[int, ...] = (),
 ) -> Job:
@@ -88,6 +94,22 @@ def run_job(device: Device, runtime: BoardRuntime, job: Job, timeout_s: float) -
         ModelError: the runtime cannot use this model.
         DeviceError: crash, kill, out of memory, no answer, an implausible answer.
     """
+    answer = _answer(device, runtime, job, timeout_s)
+    return read_trial(answer, board=device.name, mode=job.mode, model_sha256=job.model_sha256)
+
+
+def profile_job(device: Device, runtime: BoardRuntime, job: Job, timeout_s: float) -> Profile:
+    """Runs a job of mode ``profile``: the time of each op, by the runtime's own clock, in a process of its own.
+
+    Raises:
+        RuntimeMissingError: the runtime does not tell the time of single ops (LiteRT before 2.1.3, Python modules).
+        EdgekitError: see :func:`run_job`.
+    """
+    answer = _answer(device, runtime, dataclasses.replace(job, mode="profile"), timeout_s)
+    return read_profile(answer, board=device.name, model_sha256=job.model_sha256)
+
+
+def _answer(device: Device, runtime: BoardRuntime, job: Job, timeout_s: float) -> dict[str, Any]:
     job = dataclasses.replace(
         job,
         library=runtime.library_path,
@@ -95,8 +117,7 @@ def run_job(device: Device, runtime: BoardRuntime, job: Job, timeout_s: float) -
         library_version=runtime.version,
         time_limit_s=timeout_s,
     )
-    answer = _ask(device, runtime, decode.to_json(job), timeout_s)
-    return read_trial(answer, board=device.name, mode=job.mode, model_sha256=job.model_sha256)
+    return _ask(device, runtime, decode.to_json(job), timeout_s)
 
 
 def describe_model(device: Device, runtime: BoardRuntime, *, model_path: str, timeout_s: float = 120.0) -> Description:
@@ -134,7 +155,7 @@ def push_samples(
         samples = [[tensor.raw() for tensor in sample.inputs] for sample in artifact.manifest.golden]
     else:
         inputs = describe_model(device, runtime, model_path=model_path).inputs
-        samples = _random_samples(inputs, seed)
+        samples = random_inputs(inputs, seed)
         notices = (
             Notice(
                 code="random-samples",
@@ -253,28 +274,6 @@ def _push_raw(device: Device, samples: list[list[bytes]]) -> tuple[tuple[tuple[s
             offset += len(raw)
         places.append(tuple(row))
     return tuple(places), pushed.uploaded_bytes
-
-
-def _random_samples(inputs: tuple[TensorSpec, ...], seed: int) -> list[list[bytes]]:
-    import numpy
-
-    generator = numpy.random.default_rng(seed)
-    return [[_random(generator, tensor).tobytes() for tensor in inputs] for _ in range(_RANDOM_SAMPLES)]
-
-
-def _random(generator: numpy.random.Generator, tensor: TensorSpec) -> numpy.ndarray[Any, Any]:
-    """Values that the dtype can hold: [0, 1) for floats; small numbers for wide integers, which may be indices."""
-    import numpy
-
-    dtype = numpy.dtype(tensor.dtype)
-    if dtype.kind == "f":
-        return generator.random(tensor.shape).astype(dtype)
-    if dtype.kind == "b":
-        return generator.integers(0, 2, tensor.shape).astype(dtype)
-    if dtype.itemsize > 2:
-        return generator.integers(0, 10, tensor.shape).astype(dtype)
-    limits = numpy.iinfo(dtype)
-    return generator.integers(limits.min, limits.max, tensor.shape, dtype=dtype, endpoint=True)
 
 
 def _specs(outputs: tuple[TensorSpec, ...], sample: GoldenSample) -> tuple[TensorSpec, ...]:

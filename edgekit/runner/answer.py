@@ -18,7 +18,7 @@ from edgekit.core.errors import (
     UsageError,
 )
 from edgekit.runner.payload import ABANDONED, BEGIN, END
-from edgekit.runner.protocol import Trial
+from edgekit.runner.protocol import Profile, Trial
 
 _TAIL_BYTES = 4000
 
@@ -36,6 +36,10 @@ _FAILURES: dict[str, tuple[type[EdgekitError], str | None]] = {
     "samples": (DeviceError, "the samples do not fit the model: make the artifact again, or check its manifest"),
     "cpus": (UsageError, "choose cores that are online on the board"),
     "runtime": (DeviceError, "see `edgekit audit MODEL.tflite`; the runtime's own words are in the details"),
+    "profile-unsupported": (
+        RuntimeMissingError,
+        "use a LiteRT of 2.1.3 or later on the board (`--runtime litert` brings the newest that loads there)",
+    ),
     "out-of-memory": (DeviceError, "close other programs on the board, or use a smaller model"),
 }
 
@@ -102,6 +106,26 @@ def read_trial(answer: Mapping[str, Any], *, board: str, mode: str, model_sha256
     if wrong:
         raise DeviceError(f"{board}: the runner's answer is implausible: {wrong}")
     return trial
+
+
+def read_profile(answer: Mapping[str, Any], *, board: str, model_sha256: str) -> Profile:
+    """A profile from the payload's answer.
+
+    Raises:
+        DeviceError: fields are missing or of the wrong type, negative, for another model, or nothing was measured.
+    """
+    profile = decode.from_json(Profile, answer, source=f"{board}: the runner's answer", error=DeviceError)
+    runs = len(profile.whole_us)
+    wrong = None
+    if profile.model_sha256 != model_sha256:
+        wrong = "it ran another model"
+    elif not runs or any(len(op.elapsed_us) != runs for op in profile.ops):
+        wrong = "ops without a time for every run"
+    elif min(profile.whole_us) < 0 or any(min(op.elapsed_us) < 0 for op in profile.ops):
+        wrong = "a negative time"
+    if wrong:
+        raise DeviceError(f"{board}: the runner's answer is implausible: {wrong}")
+    return profile
 
 
 def _explain_silence(exit_status: int, tail: str, board: str) -> NoReturn:

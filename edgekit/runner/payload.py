@@ -5,7 +5,8 @@ import of edgekit. It is one file so that it can be pushed by its hash; that is 
 
     python3 -I -S payload.py < request.json     (for the Python-module runtimes without -I -S: they need site-packages)
 
-The first line of standard input is the request: a ``Job`` of ``edgekit.runner.protocol`` or ``{"mode": "probe", …}``.
+The first line of standard input is the request: a ``Job`` of ``edgekit.runner.protocol`` (its mode says what comes
+back: a ``Trial``, or a ``Profile``) or ``{"mode": "probe", …}``.
 The answer is one line of JSON between the lines ``BEGIN`` and ``END`` below: the record, or
 ``{"error": {code, message}}`` with exit status 3. What libraries print to standard output goes to standard error.
 """
@@ -414,6 +415,21 @@ class _EnvironmentOption(ctypes.Structure):
     ]
 
 
+class _Event(ctypes.Structure):
+    # node is an op's position: in the model for the runtime's own ops, within the part that it took for a delegate's
+    _fields_ = [
+        ("tag", ctypes.c_char_p),
+        ("type", ctypes.c_int32),
+        ("start_us", ctypes.c_uint64),
+        ("elapsed_us", ctypes.c_uint64),
+        ("memory", ctypes.c_size_t * 6),
+        ("node", ctypes.c_uint64),
+        ("subgraph", ctypes.c_uint64),
+        ("source", ctypes.c_int32),
+    ]
+
+
+_WHOLE, _BUILTIN_OP, _DELEGATE_OP = 1, 2, 8  # types of events; a run as a whole has the tag "Invoke"
 _MIN_LOG_SEVERITY = 25  # tag of an environment option
 _ERROR_SEVERITY = 3
 _CPU = 1  # the accelerator
@@ -443,6 +459,7 @@ class LiteRtLibrary:
         self.outputs: List[Record] = []
         self.delegate = "XNNPACK"  # the default of this API
         self.fully_delegated: Optional[bool] = None
+        self.profiled = False  # set before build: the runtime then takes the time of each op, which costs 68 MB
 
     def open(self) -> None:
         """Loads the library itself."""
@@ -477,7 +494,11 @@ class LiteRtLibrary:
         """Builds the interpreter and its input and output buffers."""
         options = self._new("LiteRtCreateOptions")
         self._call("LiteRtSetOptionsHardwareAccelerators", _pointer, ctypes.c_int)(options, _CPU)
-        self._call("LiteRtAddOpaqueOptions", _pointer, _pointer)(options, self._cpu_options(num_threads))
+        add = self._call("LiteRtAddOpaqueOptions", _pointer, _pointer)
+        add(options, self._cpu_options(num_threads))
+        if self.profiled:
+            self._check_profiler()
+            add(options, self._text_options(b"runtime_options_string", b"enable_profiling = true\n"))
         try:
             self.compiled = self._new(
                 "LiteRtCreateCompiledModel", (_pointer,) * 3, (self.environment, self.model, options)
@@ -532,6 +553,39 @@ class LiteRtLibrary:
         finally:
             self._unlock(self._outputs[index])
 
+    def start_profile(self) -> None:
+        """Begins to take the time of every op."""
+        self.profiler = self._new("LiteRtCompiledModelGetProfiler", (_pointer,), (self.compiled,))
+        self._call("LiteRtStartProfiler", _pointer)(self.profiler)
+
+    def take_events(self) -> List[Tuple[int, str, int, int]]:
+        """What was recorded since the last time: type, tag, node, microseconds; of the ops of the model itself only."""
+        self._call("LiteRtStopProfiler", _pointer)(self.profiler)
+        count = ctypes.c_int()
+        self._call("LiteRtGetNumProfilerEvents", _pointer, ctypes.POINTER(ctypes.c_int))(
+            self.profiler, ctypes.byref(count)
+        )
+        events = (_Event * max(1, count.value))()
+        if count.value:  # none at all are an error to the library
+            self._call("LiteRtGetProfilerEvents", _pointer, ctypes.c_int, _pointer)(
+                self.profiler, count, ctypes.cast(events, _pointer)
+            )
+        found = []
+        for event in events[: count.value]:
+            tag = (event.tag or b"").decode("utf-8", "replace")
+            if event.type in (_BUILTIN_OP, _DELEGATE_OP) and event.subgraph == 0:
+                found.append((event.type, tag, event.node, event.elapsed_us))
+            elif event.type == _WHOLE and tag == "Invoke":
+                found.append((event.type, tag, 0, event.elapsed_us))
+        self._call("LiteRtResetProfiler", _pointer)(self.profiler)
+        self._call("LiteRtStartProfiler", _pointer)(self.profiler)
+        return found
+
+    def _check_profiler(self) -> None:
+        if self._typed_options() or not self._has("LiteRtCompiledModelGetProfiler"):
+            text = "LiteRT %s does not tell the time of single ops; 2.1.3 and later do"
+            raise Failure("profile-unsupported", text % (self.version or "before 2.1.3"))
+
     def _has(self, name: str) -> bool:
         return hasattr(self.library, name)
 
@@ -562,13 +616,15 @@ class LiteRtLibrary:
             data = self._new("LiteRtFindOpaqueOptionsData", (_pointer, ctypes.c_char_p), (options, identifier()))
             self._call("LiteRtSetCpuOptionsNumThread", _pointer, ctypes.c_int)(data, num_threads)
             return options
+        return self._text_options(b"xnnpack", b"num_threads = %d\n" % num_threads)
+
+    def _text_options(self, identifier: bytes, text: bytes) -> Any:
         libc = ctypes.CDLL(None)  # the library frees the text itself, so the text must come from malloc
         libc.strdup.restype, libc.strdup.argtypes = _pointer, (ctypes.c_char_p,)
-        text = libc.strdup(b"num_threads = %d\n" % num_threads)
         return self._new(
             "LiteRtCreateOpaqueOptions",
             (ctypes.c_char_p, _pointer, _pointer),
-            (b"xnnpack", text, ctypes.cast(libc.free, _pointer)),
+            (identifier, libc.strdup(text), ctypes.cast(libc.free, _pointer)),
         )
 
     def _subgraph(self) -> Any:
@@ -1083,6 +1139,74 @@ def trial(job: Record) -> Record:
     return result
 
 
+def profile(job: Record) -> Record:
+    """Time per op by the runtime's own clock: the fields of ``protocol.Profile``."""
+    set_cpus(job["cpus"])
+    digest = sha256_file(job["model"])
+    if digest != job["model_sha256"]:
+        raise Failure("model-sha256", "%s hashes to %s, not to %s" % (job["model"], digest, job["model_sha256"]))
+    before = conditions()
+    engine = engine_of(job)
+    if not isinstance(engine, LiteRtLibrary):
+        raise Failure("profile-unsupported", "%s does not tell the time of single ops" % engine.name)
+    engine.profiled = True
+    engine.open()
+    engine.load(job["model"])
+    engine.build(job["num_threads"])
+    samples = Samples(engine, job["samples"], in_memory=True)
+    warm_up(engine, samples, job)
+    engine.start_profile()
+    runs = profiled_runs(engine, samples, job)
+    # what an IF runs may differ from one sample to the next: only alike runs can be put in columns
+    sequences = [tuple(event[:3] for event in run) for run in runs]
+    usual = max(sequences, key=sequences.count)
+    alike = [run for run, sequence in zip(runs, sequences) if sequence == usual]
+    ops = [place for place, event in enumerate(usual) if event[0] != _WHOLE]
+    whole = [place for place, event in enumerate(usual) if event[0] == _WHOLE]
+    if not ops:
+        raise Failure("profile-unsupported", "the runtime recorded no op of this model")
+    return {
+        "ops": [
+            {
+                "tag": usual[place][1],
+                "delegated": usual[place][0] == _DELEGATE_OP,
+                "node": usual[place][2],
+                "elapsed_us": [run[place][3] for run in alike],
+            }
+            for place in ops
+        ],
+        "whole_us": [sum(run[place][3] for place in whole) for run in alike],
+        "other_runs": len(runs) - len(alike),
+        "runtime": {
+            "name": engine.name,
+            "version": engine.version,
+            "delegate": engine.delegate,
+            "fully_delegated": engine.fully_delegated,
+        },
+        "num_threads": job["num_threads"],
+        "model_sha256": digest,
+        "samples_used": len(samples.sources),
+        "before": before,
+        "after": conditions(),
+        "python": sys.version.split()[0],
+        "cpus": sorted(os.sched_getaffinity(0)),
+    }
+
+
+def profiled_runs(engine: LiteRtLibrary, samples: Samples, job: Record) -> List[List[Tuple[int, str, int, int]]]:
+    """The events of each run. Read after every run: the runtime's buffer is finite."""
+    begin = time.perf_counter()
+    runs = []
+    while True:
+        samples.put_next()
+        engine.take_events()  # of putting the sample
+        timed(engine)
+        runs.append(engine.take_events())
+        elapsed = time.perf_counter() - begin
+        if (len(runs) >= job["min_runs"] and elapsed >= job["min_s"]) or elapsed >= job["max_s"]:
+            return runs
+
+
 def probe(request: Record) -> Record:
     """Whether the runtime works here at all: the fields of ``protocol.Probe``."""
     engine = engine_of(request)
@@ -1116,7 +1240,8 @@ def main() -> NoReturn:
         except (ValueError, AttributeError) as error:
             raise Failure("request", "the request is not JSON: %s" % error) from error
         end_with_the_host(answer)
-        send(answer, {"probe": probe, "describe": describe}.get(request.get("mode"), trial)(request))
+        answers = {"probe": probe, "describe": describe, "profile": profile}
+        send(answer, answers.get(request.get("mode"), trial)(request))
     except Failure as failure:
         status = FAILED
         send(answer, {"error": {"code": failure.code, "message": failure.message}})

@@ -14,7 +14,8 @@ class Job:
 
     Attributes:
         mode: ``latency`` times runs; ``memory`` follows memory by phase without timing claims; ``smoke`` runs each
-            sample once and sends the outputs back.
+            sample once and sends the outputs back; ``profile`` takes the time of each op and answers with a
+            :class:`Profile`.
         model: path of the .tflite on the board.
         model_sha256: what the file must hash to there.
         library: path of ``libLiteRt*.so`` on the board; None: use ``module``.
@@ -32,7 +33,7 @@ class Job:
         time_limit_s: the process ends itself after this long; 0: it does not.
     """
 
-    mode: Literal["latency", "memory", "smoke"]
+    mode: Literal["latency", "memory", "smoke", "profile"]
     model: str
     model_sha256: str
     library: str | None
@@ -214,3 +215,44 @@ class Trial:
     python: str = ""
     cpus: tuple[int, ...] = ()
     extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfiledOp:
+    """One op as the runtime recorded it.
+
+    Attributes:
+        tag: the runtime's name for it: ``SOFTMAX`` for its own kernels, ``Convolution (NHWC, F32) IGEMM`` for
+            those of the delegate.
+        delegated: the delegate ran it.
+        node: position in the model for the runtime's own ops; within the delegate's part for the others.
+        elapsed_us: one entry per run, whole microseconds.
+    """
+
+    tag: str
+    delegated: bool
+    node: int
+    elapsed_us: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """The payload's answer to a job of mode ``profile``: time per op, raw.
+
+    Attributes:
+        ops: in the order in which they ran.
+        whole_us: each run as a whole; it holds what lies between the ops too.
+        other_runs: runs that went another way through the model and were left out.
+    """
+
+    ops: tuple[ProfiledOp, ...]
+    whole_us: tuple[int, ...]
+    other_runs: int
+    runtime: RuntimeUsed
+    num_threads: int
+    model_sha256: str
+    samples_used: int
+    before: Conditions
+    after: Conditions
+    python: str
+    cpus: tuple[int, ...]
