@@ -150,7 +150,8 @@ def rows(name: str, count: int = 256, seed: int = 0) -> tuple[dict[str, Array], 
     """Rows that a model can learn from: every class has waves of its own direction and frequency, with noise on them.
 
     Returns:
-        Inputs by name, float32 [count, …]; labels [count] int64 (``pixels``: [count, height, width]; ``same``: the input).
+        Inputs by name, float32 [count, …]; labels [count] int64, of ``pixels`` [count, height, width], of ``same`` the
+        input.
     """
     entry = ZOO[name]
     random = numpy.random.default_rng([seed, 7])
