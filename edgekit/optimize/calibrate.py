@@ -110,9 +110,24 @@ def calibrate_part(float_model: str, out: str, data: Mapping[str, Any]) -> Seen:
 def merged(one: bytes, other: bytes) -> bytes:
     """One calibrated model with the ranges of two: the smaller minimum and the larger maximum of each tensor."""
     result = bytearray(one)
-    for (low, high), (other_low, other_high) in zip(_ranges(one), _ranges(other), strict=True):
+    for (_, low, high), (_, other_low, other_high) in zip(_ranges(one), _ranges(other), strict=True):
         struct.pack_into("<f", result, low, min(_float(one, low), _float(other, other_low)))
         struct.pack_into("<f", result, high, max(_float(one, high), _float(other, other_high)))
+    return bytes(result)
+
+
+def ranges_in(content: bytes) -> dict[str, tuple[float, float]]:
+    """Tensor name → its range in a calibrated model."""
+    return {name: (_float(content, low), _float(content, high)) for name, low, high in _ranges(content)}
+
+
+def with_ranges(content: bytes, ranges: Mapping[str, tuple[float, float]]) -> bytes:
+    """A calibrated model with other ranges for the tensors of these names; the others keep theirs."""
+    result = bytearray(content)
+    for name, low, high in _ranges(content):
+        if name in ranges:
+            struct.pack_into("<f", result, low, ranges[name][0])
+            struct.pack_into("<f", result, high, ranges[name][1])
     return bytes(result)
 
 
@@ -231,15 +246,17 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _ranges(content: bytes) -> list[tuple[int, int]]:
-    """Places of minimum and maximum of each tensor that has them."""
+def _ranges(content: bytes) -> list[tuple[str, int, int]]:
+    """Name, and places of minimum and maximum, of each tensor that has them."""
     graph = model_tree.schema().Model.GetRootAs(content, 0).Subgraphs(0)
     found = []
     for index in range(graph.TensorsLength()):
-        quantization = graph.Tensors(index).Quantization()
+        tensor = graph.Tensors(index)
+        quantization = tensor.Quantization()
         if quantization is not None and quantization.MinLength() and quantization.MaxLength():
             table = quantization._tab
-            found.append((table.Vector(table.Offset(4)), table.Vector(table.Offset(6))))
+            places = table.Vector(table.Offset(4)), table.Vector(table.Offset(6))
+            found.append((model_tree.text(tensor.Name()), *places))
     return found
 
 

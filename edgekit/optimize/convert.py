@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from edgekit.core import files
 from edgekit.core.artifact import TensorSpec
 from edgekit.core.errors import ModelError, UsageError
 from edgekit.core.events import EventSink, ignore, task
+from edgekit.core.notice import Notice
 from edgekit.core.suggest import unknown
 from edgekit.model import libraries
 from edgekit.optimize import converter_errors, model_tree
 from edgekit.optimize.export import SIGNATURE, Exported, read_record, release_memory
 
 ConvertMode = Literal["float32", "float16", "dynamic"]
+_MODES: tuple[ConvertMode, ...] = get_args(ConvertMode)
+_Mode = TypeVar("_Mode", bound=str)
 _BYTES_PER_WEIGHT = {"float32": 4, "float16": 2, "dynamic": 1, "int8": 1, "int8-float-io": 1, "int16x8": 1}
 _STATEFUL = ("READ_VARIABLE", "ASSIGN_VARIABLE", "VAR_HANDLE")
 
@@ -32,6 +36,7 @@ class Converted:
         outputs: likewise.
         samples: representative rows that it was calibrated with.
         notes: what a person should read.
+        notices: what a person should act on.
     """
 
     path: str
@@ -41,6 +46,7 @@ class Converted:
     outputs: tuple[TensorSpec, ...]
     samples: int = 0
     notes: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def convert(saved_model: str, out: str, mode: str = "float32", on_event: EventSink = ignore) -> Converted:
@@ -56,37 +62,68 @@ def convert(saved_model: str, out: str, mode: str = "float32", on_event: EventSi
         UsageError: unknown mode; ``out`` cannot be written.
         ModelError: the converter refuses an op (named, with its layer), or loses the weights.
     """
-    wanted = check_mode(mode)
+    wanted = check_mode(mode, _MODES, "conversion mode")
     exported = read_record(Path(saved_model))
     with task(f"convert to {mode}", on_event):
         content = _converted(exported, wanted)
         model = model_tree.parse(content, out)
         check_weights(model, exported, mode)
-        files.write_bytes(Path(out), content)
-    result = Converted(
-        path=out,
-        mode=mode,
-        size_bytes=len(content),
-        inputs=model_tree.inputs(model),
-        outputs=model_tree.outputs(model),
-        notes=exported.notes,
-    )
+        result = write(model, content, Path(out), mode, notes=exported.notes)
     del model, content
     release_memory(result.size_bytes)
     return result
 
 
-def check_mode(mode: str) -> ConvertMode:
-    """The mode, if it is one that needs no data.
+def write(
+    model: Any,
+    content: bytes,
+    out: Path,
+    mode: str,
+    *,
+    samples: int = 0,
+    notes: Sequence[str] = (),
+    notices: Sequence[Notice] = (),
+) -> Converted:
+    """Writes a ``.tflite`` that was made and gives its record.
+
+    Args:
+        model: ``content`` as a ``ModelT``.
+        content: of the file.
+        out: the file.
+        mode, samples, notes, notices: see :class:`Converted`.
+
+    Raises:
+        UsageError: ``out`` cannot be written.
+    """
+    files.write_bytes(out, content)
+    return Converted(
+        path=str(out),
+        mode=mode,
+        size_bytes=len(content),
+        inputs=model_tree.inputs(model),
+        outputs=model_tree.outputs(model),
+        samples=samples,
+        notes=tuple(notes),
+        notices=tuple(notices),
+    )
+
+
+def check_mode(mode: str, known: Sequence[_Mode], what: str) -> _Mode:
+    """The mode, if it is one of those.
+
+    Args:
+        mode: what was asked for.
+        known: what there is.
+        what: the name of the choice, for the message.
 
     Raises:
         UsageError: it is not.
     """
-    known = get_args(ConvertMode)
-    if mode not in known:
-        message, hint = unknown("conversion mode", mode, known)
-        raise UsageError(message, hint=hint)
-    return cast(ConvertMode, mode)
+    for name in known:
+        if name == mode:
+            return name
+    message, hint = unknown(what, mode, known)
+    raise UsageError(message, hint=hint)
 
 
 def check_weights(model: Any, exported: Exported, mode: str) -> None:

@@ -8,23 +8,28 @@ equal to the public converter's, tensor by tensor.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
-from edgekit.core import decode, files
-from edgekit.core.errors import DataError, ModelError, UsageError
+from edgekit.core import decode
+from edgekit.core.errors import DataError, ModelError
 from edgekit.core.events import EventSink, ignore, task
-from edgekit.core.suggest import unknown
+from edgekit.core.notice import Notice
 from edgekit.data.spec import DataSpec
 from edgekit.model import libraries
 from edgekit.optimize import converter_errors, kernel_versions, model_tree
-from edgekit.optimize.calibrate import Share, calibrated, can_share
-from edgekit.optimize.convert import Converted
+from edgekit.optimize.calibrate import calibrated, can_share, ranges_in, with_ranges
+from edgekit.optimize.convert import Converted, check_mode, write
 from edgekit.optimize.export import RecurrentLayer, release_memory
+from edgekit.optimize.passes.around import after, before
+from edgekit.optimize.passes.choice import NO_PASSES, Passes, check_passes
+from edgekit.optimize.passes.ranges import choose
 from edgekit.optimize.representative import Rows, open_rows
 
 QuantizeMode = Literal["int8", "int8-float-io", "int16x8"]
+MODES: tuple[QuantizeMode, ...] = get_args(QuantizeMode)
 
 
 def quantize(
@@ -34,6 +39,9 @@ def quantize(
     representative: Mapping[str, Any],
     recurrent: Sequence[Mapping[str, str]] = (),
     allow_float: bool = False,
+    ranges: str = "minmax",
+    equalize: bool = False,
+    bias_correction: bool = False,
     on_event: EventSink = ignore,
 ) -> Converted:
     """Quantizes what :func:`edgekit.optimize.convert.convert` wrote as float32. Runs in the TensorFlow child.
@@ -46,72 +54,129 @@ def quantize(
         recurrent: the ``recurrent`` of the export, for error messages.
         allow_float: let ops without an int16x8 kernel stay in float. In int8 the quantizer always does that; the audit
             tells.
+        ranges, equalize, bias_correction: see :class:`edgekit.optimize.passes.choice.Passes`; int8 alone.
 
     Raises:
-        UsageError: unknown mode; ``out`` cannot be written.
+        UsageError: unknown mode, or a pass that does not fit it; ``out`` cannot be written.
         DataError: representative data that would ruin the model.
         ModelError: not a float model, or one that the quantizer refuses.
     """
-    wanted = check_mode(mode)
-    model = model_tree.read(Path(float_model))
-    inputs = model_tree.inputs(model)
-    rows = open_rows(representative, inputs, on_event)
-    spec = decode.from_json(DataSpec, dict(representative), source="representative dataset", error=DataError)
-    share = None if wanted == "int16x8" else can_share(Path(float_model), spec, rows.count)
+    wanted = check_mode(mode, MODES, "quantization mode")
+    passes = check_passes(wanted, ranges, equalize, bias_correction)
     layers = tuple(RecurrentLayer(name=item["name"], type=item["type"]) for item in recurrent)
     with task(f"quantize to {mode}", on_event):
-        return quantize_rows(
-            Path(float_model), Path(out), wanted, rows, recurrent=layers, allow_float=allow_float, share=share
+        if wanted == "int16x8":
+            return _quantize_int16(
+                Path(float_model), Path(out), representative, layers, allow_float=allow_float, on_event=on_event
+            )
+        quantizer = open_quantizer(Path(float_model), wanted, representative, layers, passes, on_event)
+        content, notes = after(quantizer, quantizer.build(), passes, on_event)
+        model = model_tree.parse(content, out)
+        result = write(
+            model, content, Path(out), mode, samples=quantizer.samples, notes=notes, notices=quantizer.notices
         )
-
-
-def quantize_rows(
-    float_model: Path,
-    out: Path,
-    mode: QuantizeMode,
-    rows: Rows,
-    *,
-    recurrent: Sequence[RecurrentLayer] = (),
-    allow_float: bool = False,
-    share: Share | None = None,
-) -> Converted:
-    """As :func:`quantize`, with the rows themselves."""
-    check_float(model_tree.read(float_model), float_model)
-    try:
-        content, count = _quantized(float_model.read_bytes(), mode, rows, share, allow_float=allow_float)
-    except Exception as error:
-        by_op = converter_errors.tensors_by_op(model_tree.read(float_model))
-        raise converter_errors.explain(error, mode=mode, recurrent=recurrent, layers_of_op=by_op) from error
-    model = model_tree.parse(content, str(out))
-    if mode == "int16x8":  # TensorFlow's older quantizer, which does these, leaves the versions as they were
-        kernel_versions.raise_versions(model)
-        kernel_versions.set_min_runtime(model, at_least=kernel_versions.INT16_ACTIVATIONS)
-        content = model_tree.pack(model)
-    files.write_bytes(out, content)
-    result = Converted(
-        path=str(out),
-        mode=mode,
-        size_bytes=len(content),
-        inputs=model_tree.inputs(model),
-        outputs=model_tree.outputs(model),
-        samples=count,
-    )
     del model, content
     release_memory(result.size_bytes)
     return result
 
 
-def check_mode(mode: str) -> QuantizeMode:
-    """The mode, if it is one that needs representative data.
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TensorflowQuantizer:
+    """A calibrated float model, quantized to int8 as often as wanted: calibration is what takes the time.
+
+    Attributes:
+        source: name of the float file, for messages.
+        content: the float32 .tflite that is quantized, after the passes before quantization.
+        ranged: the same with a range for every tensor.
+        mode: ``int8`` or ``int8-float-io``.
+        rows: it was calibrated with.
+        samples: how many they are.
+        recurrent: layers with a loop, for error messages.
+        notes, notices: of the passes.
+    """
+
+    source: str
+    content: bytes
+    ranged: bytes
+    mode: QuantizeMode
+    rows: Rows
+    samples: int
+    recurrent: tuple[RecurrentLayer, ...] = ()
+    notes: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
+
+    def build(self, keep: Collection[str] = (), keep_as: str = "float32") -> bytes:
+        """The quantized .tflite.
+
+        Args:
+            keep: names of the first output tensors of ops that stay in float32.
+            keep_as: ``float32``; this quantizer has no other way.
+
+        Raises:
+            ModelError: the quantizer refuses the model.
+        """
+        assert keep_as == "float32", keep_as
+        tf = libraries.tensorflow()
+        from tensorflow.lite.python import convert as tf_convert
+
+        edge = tf.int8 if self.mode == "int8" else tf.float32
+        denied = {"denylisted_nodes": set(keep)} if keep else {}
+        try:
+            quantized = tf_convert.mlir_quantize(self.ranged, input_data_type=edge, output_data_type=edge, **denied)
+            return bytes(tf_convert.deduplicate_readonly_buffers(quantized))
+        except Exception as error:
+            by_op = converter_errors.tensors_by_op(model_tree.parse(self.content, self.source))
+            raise converter_errors.explain(
+                error, mode=self.mode, recurrent=self.recurrent, layers_of_op=by_op
+            ) from error
+
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """Tensor name → range."""
+        return ranges_in(self.ranged)
+
+    def with_ranges(self, ranges: Mapping[str, tuple[float, float]]) -> TensorflowQuantizer:
+        """The same with other ranges for these tensors."""
+        return dataclasses.replace(self, ranged=with_ranges(self.ranged, ranges))
+
+
+def open_quantizer(
+    float_model: Path,
+    mode: QuantizeMode,
+    representative: Mapping[str, Any],
+    recurrent: tuple[RecurrentLayer, ...] = (),
+    passes: Passes = NO_PASSES,
+    on_event: EventSink = ignore,
+) -> TensorflowQuantizer:
+    """Calibrates once; with the passes that come before quantization.
 
     Raises:
-        UsageError: it is not.
+        DataError: representative data that would ruin the model.
+        ModelError: not a float model, or one that the calibrator refuses.
     """
-    known = get_args(QuantizeMode)
-    if mode not in known:
-        message, hint = unknown("quantization mode", mode, known)
-        raise UsageError(message, hint=hint)
-    return cast(QuantizeMode, mode)
+    model = model_tree.read(float_model)
+    check_float(model, float_model)
+    rows = open_rows(representative, model_tree.inputs(model), on_event)
+    spec = decode.from_json(DataSpec, dict(representative), source="representative dataset", error=DataError)
+    with before(float_model, rows, passes) as prepared:
+        share = can_share(prepared.path, spec, rows.count)
+        try:
+            ranged, count = calibrated(prepared.content, rows, share)
+        except Exception as error:
+            by_op = converter_errors.tensors_by_op(model)
+            raise converter_errors.explain(error, mode=mode, recurrent=recurrent, layers_of_op=by_op) from error
+    chosen = choose(prepared.content, float_model.name, rows, ranges_in(ranged), passes.ranges)
+    return TensorflowQuantizer(
+        source=float_model.name,
+        content=prepared.content,
+        ranged=with_ranges(ranged, chosen.ranges) if chosen.ranges else ranged,
+        mode=mode,
+        rows=rows,
+        samples=count,
+        recurrent=recurrent,
+        notes=(*prepared.notes, *chosen.notes),
+        notices=prepared.notices,
+    )
 
 
 def check_float(model: Any, path: Path) -> None:
@@ -131,18 +196,32 @@ def check_float(model: Any, path: Path) -> None:
             )
 
 
-def _quantized(
-    content: bytes, mode: QuantizeMode, rows: Rows, share: Share | None, *, allow_float: bool
-) -> tuple[bytes, int]:
-    tf = libraries.tensorflow()
-    from tensorflow.lite.python import convert as tf_convert
-
-    if mode == "int16x8":
-        return _quantized_int16(content, rows, allow_float=allow_float), rows.seen.count
-    edge = tf.int8 if mode == "int8" else tf.float32
-    ranged, count = calibrated(content, rows, share)
-    quantized = tf_convert.mlir_quantize(ranged, input_data_type=edge, output_data_type=edge)
-    return bytes(tf_convert.deduplicate_readonly_buffers(quantized)), count
+def _quantize_int16(
+    float_model: Path,
+    out: Path,
+    representative: Mapping[str, Any],
+    recurrent: tuple[RecurrentLayer, ...],
+    *,
+    allow_float: bool,
+    on_event: EventSink,
+) -> Converted:
+    model = model_tree.read(float_model)
+    check_float(model, float_model)
+    rows = open_rows(representative, model_tree.inputs(model), on_event)
+    try:
+        content = _quantized_int16(float_model.read_bytes(), rows, allow_float=allow_float)
+    except Exception as error:
+        by_op = converter_errors.tensors_by_op(model)
+        raise converter_errors.explain(error, mode="int16x8", recurrent=recurrent, layers_of_op=by_op) from error
+    model = model_tree.parse(content, str(out))
+    # TensorFlow's older quantizer, which does these, leaves the versions as they were
+    kernel_versions.raise_versions(model)
+    kernel_versions.set_min_runtime(model, at_least=kernel_versions.INT16_ACTIVATIONS)
+    content = model_tree.pack(model)
+    result = write(model, content, out, "int16x8", samples=rows.seen.count)
+    del model, content
+    release_memory(result.size_bytes)
+    return result
 
 
 def _quantized_int16(content: bytes, rows: Rows, *, allow_float: bool) -> bytes:
