@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,25 @@ def attributes(path: str) -> dict[str, Any]:
             f"{Path(path).name} {reason}: HDF5 says {str(error)[:200]!r}",
             hint="copy or download the file again, and compare its size with the original's",
         ) from error
+
+
+def copy_with_plain_functions(path: Path, out: Path) -> None:
+    """Copies an ``.h5`` model and writes functions in its configuration as tf_keras reads them: by their name alone."""
+    h5py = libraries.h5py()
+    shutil.copyfile(path, out)
+    with h5py.File(out, "r+") as file:
+        config = json.loads(_text(file.attrs["model_config"]) or "{}")
+        file.attrs["model_config"] = json.dumps(_with_names(config)).encode()
+
+
+def _with_names(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_with_names(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if node.get("class_name") == "function" and isinstance(node.get("config"), str):
+        return node["config"]
+    return {key: _with_names(value) for key, value in node.items()}
 
 
 def _text(value: Any) -> str | None:

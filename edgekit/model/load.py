@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
+import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +16,7 @@ from typing import Any
 from edgekit.core.errors import ModelError
 from edgekit.core.notice import Notice
 from edgekit.model import config as keras_config
-from edgekit.model import libraries, safety
+from edgekit.model import custom, hdf5, libraries, safety, savedmodel, unknown
 from edgekit.model.format import ModelFormat, detect_format
 from edgekit.model.forward import (
     call_flat,
@@ -61,12 +63,13 @@ class LoadedModel:
     notices: tuple[Notice, ...] = ()
 
 
-_last: dict[tuple[str, int, int, bool], LoadedModel] = {}
+_last: dict[tuple[str, int, int, bool, tuple[str, ...]], LoadedModel] = {}
 
 
 def load_model(path: Path, *, trust: bool = False) -> LoadedModel:
-    """Loads a model file or SavedModel folder, compiled where its loss and optimizer are Keras' own.
+    """Loads a model file or SavedModel folder, compiled where its loss and optimizer are Keras' own or registered.
 
+    Custom layers must have been registered before: :func:`edgekit.model.custom.register`.
     The last model stays in memory: the next call for the same unchanged file returns the same object. Whoever changes
     its weights must not rely on the next call (see :func:`forget`).
 
@@ -85,10 +88,10 @@ def load_model(path: Path, *, trust: bool = False) -> LoadedModel:
         sys.path.append(str(Path.cwd()))  # where the module with the author's own layers may lie
     inner = path / "saved_model.pb" if path.is_dir() else path
     state = inner.stat()
-    key = (str(path.resolve()), state.st_mtime_ns, state.st_size, trust)
+    key = (str(path.resolve()), state.st_mtime_ns, state.st_size, trust, custom.registered())
     if key not in _last:
         _last.clear()
-        notices = safety.refuse_code(path, fmt, trust=trust, isolated=False)
+        notices = safety.refuse_code(path, fmt, trust=trust, isolated=False, custom=custom.registered())
         _last[key] = _load_folder(path, fmt, notices) if path.is_dir() else _load_file(path, fmt, notices, trust)
     return _last[key]
 
@@ -101,14 +104,17 @@ def forget() -> None:
 def _load_file(path: Path, fmt: ModelFormat, notices: tuple[Notice, ...], trust: bool) -> LoadedModel:
     library = libraries.keras() if fmt.library == "keras" else libraries.tf_keras()
     config = keras_config.read_config(path, fmt.name, isolated=False)
-    layers = list(keras_config.layers_of(config.model))
-    for layer, item in layers:
-        _check_known(library, layer, item)
-    own = _own_classes([item for _, item in layers]) if trust else {}
+    own = _own_classes([item for _, item in keras_config.layers_of(config.model)]) if trust else {}
+    own |= custom.objects(fmt.library, {"model": config.model, "training": config.training})
+    library.utils.get_custom_objects().update(own)  # a clone or a rebuilt copy of the model looks them up again
+    unknown.check_known(library, config.model, path.name)
+    notices = (*notices, *_unused(config))
     ending = ".h5" if fmt.name.endswith("-h5") else ".keras"
-    with _named(path, ending) as source:
+    with _named(
+        path, ending, plain_functions=fmt.name == "tf-keras-h5" and custom.has_functions(config.model)
+    ) as source:
         model = None
-        if safety.training_is_plain(config):
+        if safety.training_is_plain(config, custom.registered()):
             with contextlib.suppress(Exception):  # an optimizer of another version; the layers are what counts
                 model = library.models.load_model(source, custom_objects=own, compile=True, safe_mode=not trust)
         elif config.training is not None:
@@ -121,7 +127,7 @@ def _load_file(path: Path, fmt: ModelFormat, notices: tuple[Notice, ...], trust:
             try:
                 model = library.models.load_model(source, custom_objects=own, compile=False, safe_mode=not trust)
             except Exception as error:  # the loaders raise whatever they meet
-                raise _not_loaded(path, fmt, error) from error
+                raise unknown.said(error, path) or _not_loaded(path, fmt, error) from error
     if not getattr(model, "built", True) or not getattr(model, "inputs", None):
         raise ModelError(
             f"{path.name} does not say what its input is: the model was never built",
@@ -130,16 +136,18 @@ def _load_file(path: Path, fmt: ModelFormat, notices: tuple[Notice, ...], trust:
     return LoadedModel(model=model, library=fmt.library, format=fmt, path=path, notices=notices)
 
 
-def _check_known(library: Any, layer: str, item: Mapping[str, Any]) -> None:
-    """Names an unknown layer before Keras dumps the whole configuration into a message."""
-    kind = str(item["class_name"])
-    if item.get("module") not in (None, "keras.layers", "tf_keras.layers"):
-        return  # the safety scan has judged it, and Keras imports it by its module
-    if kind in ("Functional", "Model", "Sequential", "TFOpLambda", "SlicingOpLambda", "ClassMethod", "InstanceMethod"):
-        return
-    known = any(hasattr(place, kind) for place in (library.layers, getattr(library.layers, "experimental", None)))
-    if not known and kind not in ("InstanceProperty", "TensorFlowOpLayer", "AddV2", "Merge"):
-        raise safety.unknown_layer(layer, kind)
+def _unused(config: keras_config.KerasConfig) -> tuple[Notice, ...]:
+    """A notice for every registered name that the file does not contain."""
+    text = json.dumps([config.model, config.training])
+    return tuple(
+        Notice(
+            code="custom-unused",
+            message=f"--custom {name} is not in the model",
+            hint="leave it out, or check which name the model has: edgekit inspect",
+        )
+        for name in custom.registered()
+        if not re.search(rf"\b{name.partition(':')[2]}\b", text)
+    )
 
 
 def _own_classes(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -148,6 +156,8 @@ def _own_classes(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     for item in layers:
         module, kind = item.get("module"), str(item["class_name"])
         if module is None or str(module).partition(".")[0] in ("builtins", "keras", "tf_keras"):
+            continue
+        if custom.covers(custom.registered(), item):
             continue
         try:
             found[kind] = getattr(importlib.import_module(str(module)), kind)
@@ -161,14 +171,20 @@ def _own_classes(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _named(path: Path, ending: str) -> Iterator[str]:
-    """The file under a name with the ending that Keras chooses its loader by."""
-    if path.name.endswith(ending):
+def _named(path: Path, ending: str, *, plain_functions: bool) -> Iterator[str]:
+    """The file under a name with the ending that Keras chooses its loader by.
+
+    With ``plain_functions`` it is a copy: tf_keras does not read the form in which it writes a function into an .h5.
+    """
+    if path.name.endswith(ending) and not plain_functions:
         yield str(path)
         return
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
         link = Path(folder) / f"model{ending}"
-        link.symlink_to(path.resolve())
+        if plain_functions:
+            hdf5.copy_with_plain_functions(path, link)
+        else:
+            link.symlink_to(path.resolve())
         yield str(link)
 
 
@@ -183,10 +199,11 @@ def _not_loaded(path: Path, fmt: ModelFormat, error: Exception) -> ModelError:
 
 def _load_folder(path: Path, fmt: ModelFormat, notices: tuple[Notice, ...]) -> LoadedModel:
     tf = libraries.tensorflow()
-    if fmt.library == "tf_keras" and not safety.has_custom_layers(path):
+    if fmt.library == "tf_keras" and not safety.has_custom_layers(path, custom.registered()):
         tf_keras = libraries.tf_keras()
         with contextlib.suppress(Exception):  # what cannot be revived as Keras still runs as a graph
-            model = tf_keras.models.load_model(str(path), compile=True)
+            own = custom.objects("tf_keras", {"layers": list(savedmodel.keras_layers(path))})
+            model = tf_keras.models.load_model(str(path), custom_objects=own, compile=True)
             if isinstance(model, (tf_keras.Sequential, tf_keras.Model)) and getattr(model, "inputs", None):
                 return LoadedModel(model=model, library="tf_keras", format=fmt, path=path, notices=notices)
     try:

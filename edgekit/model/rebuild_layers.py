@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edgekit.core.errors import ModelError
-from edgekit.model import libraries
+from edgekit.model import custom, libraries
 
 # the same function under the same (or the older) name; every other one is carried over as Keras 3 computes it.
 # hard_sigmoid is missing on purpose: Keras 2 has clip(0.2 x + 0.5), Keras 3 relu6(x + 3) / 6
@@ -130,6 +130,8 @@ def _dtype(layer: Any) -> str:
 def _activation(layer: Any, value: Any) -> Any:
     if value is None:
         return None
+    if isinstance(value, Mapping) and custom.covers(custom.registered(), value):
+        return custom.function_of(value, libraries.tf_keras())
     if not isinstance(value, str):
         what = value.get("registered_name") or value.get("class_name") if isinstance(value, Mapping) else value
         raise refused(layer, f"its activation {what!r} is an object or a function of its author's")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.machinery
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from typing import Any, Literal
 from edgekit.core.errors import ModelError
 from edgekit.core.notice import Notice
 from edgekit.model import config as keras_config
+from edgekit.model import custom as custom_names
 from edgekit.model import savedmodel
 from edgekit.model.format import ModelFormat
 
@@ -70,7 +71,9 @@ class Finding:
     module: str | None = None
 
 
-def refuse_code(path: Path, fmt: ModelFormat, *, trust: bool, isolated: bool = True) -> tuple[Notice, ...]:
+def refuse_code(
+    path: Path, fmt: ModelFormat, *, trust: bool, isolated: bool = True, custom: Sequence[str] = ()
+) -> tuple[Notice, ...]:
     """Raises unless the model is free of code, or ``trust`` says that its author is trusted.
 
     Args:
@@ -78,6 +81,7 @@ def refuse_code(path: Path, fmt: ModelFormat, *, trust: bool, isolated: bool = T
         fmt: what :func:`edgekit.model.format.detect_format` found.
         trust: let code through.
         isolated: let a child process parse HDF5; False where this process is one already.
+        custom: classes and functions that the user named, as ``module:name``; they pass, what stands beside them not.
 
     Returns:
         A notice for each piece of code that was let through.
@@ -86,7 +90,7 @@ def refuse_code(path: Path, fmt: ModelFormat, *, trust: bool, isolated: bool = T
         ModelError: code without ``trust``; a layer class that is not part of Keras, unless the model is trusted and the
             module that defines the class is at hand.
     """
-    found = _findings(Path(path), fmt, isolated=isolated)
+    found = _findings(Path(path), fmt, custom, isolated=isolated)
     own = [finding for finding in found if finding.kind == "custom" and fmt.name != "saved-model"]
     for finding in own:  # a SavedModel needs no classes: it has the computation in its graph
         if not (trust and is_at_hand(finding.module)):
@@ -121,7 +125,13 @@ def is_at_hand(module: str | None) -> bool:
 
 def unknown_layer(layer: str, kind: str, module: str | None = None) -> ModelError:
     """The error for a layer whose class is not in the file and not in Keras."""
-    beside = f"put {module}.py into the current folder and add --trust-model, or " if module else ""
+    plain = kind.rsplit(">", 1)[-1].rpartition(".")[2]
+    if module is None or module == "__main__":
+        beside = (
+            f"name the file that defines it, --custom my_layers:{plain} for my_layers.py in the current folder, or "
+        )
+    else:
+        beside = f"put {module}.py into the current folder and add --custom {module}:{plain}, or "
     return ModelError(
         f"layer {layer!r} of class {kind} is not part of Keras, and a model file does not contain the code of it",
         hint=f"{beside}export the model where that class is defined, model.export('folder'), and name the folder: "
@@ -130,35 +140,35 @@ def unknown_layer(layer: str, kind: str, module: str | None = None) -> ModelErro
     )
 
 
-def training_is_plain(config: keras_config.KerasConfig) -> bool:
-    """Whether loss, optimizer and metrics are Keras' own, so that the model can be loaded compiled."""
-    return config.training is not None and not any(True for _ in scan(config.training))
+def training_is_plain(config: keras_config.KerasConfig, custom: Sequence[str] = ()) -> bool:
+    """Whether loss, optimizer and metrics are Keras' own or ``custom``, so that the model can be loaded compiled."""
+    return config.training is not None and not any(True for _ in scan(config.training, custom))
 
 
-def has_custom_layers(folder: Path) -> bool:
+def has_custom_layers(folder: Path, custom: Sequence[str] = ()) -> bool:
     """Whether tf_keras could not revive all the layers of a SavedModel as what they were."""
-    found = (finding for layer in savedmodel.keras_layers(folder) for finding in scan(_architecture(layer)))
+    found = (finding for layer in savedmodel.keras_layers(folder) for finding in scan(_architecture(layer), custom))
     return any(finding.kind == "custom" for finding in found)
 
 
-def _findings(path: Path, fmt: ModelFormat, *, isolated: bool) -> list[Finding]:
+def _findings(path: Path, fmt: ModelFormat, custom: Sequence[str], *, isolated: bool) -> list[Finding]:
     if fmt.name == "tflite":
         return []
     if fmt.name == "saved-model":
         effects = savedmodel.effect_ops(path)
         found = [Finding(kind="code", layer="the graph", what=f"an op {name}") for name in effects]
         for layer in savedmodel.keras_layers(path):
-            found += scan(_architecture(layer))
+            found += scan(_architecture(layer), custom)
         return list(dict.fromkeys(found))
-    return list(dict.fromkeys(scan(keras_config.read_config(path, fmt.name, isolated=isolated).model)))
+    return list(dict.fromkeys(scan(keras_config.read_config(path, fmt.name, isolated=isolated).model, custom)))
 
 
 def _architecture(layer: Mapping[str, Any]) -> Mapping[str, Any]:
     return {key: layer[key] for key in ("class_name", "config", "name") if key in layer}
 
 
-def scan(config: Mapping[str, Any]) -> Iterator[Finding]:
-    """What is not plain Keras in a configuration, wherever it is nested."""
+def scan(config: Mapping[str, Any], custom: Sequence[str] = ()) -> Iterator[Finding]:
+    """What is neither plain Keras nor ``custom`` in a configuration, wherever it is nested."""
     stack: list[tuple[Any, str]] = [(config, "")]
     while stack:
         node, place = stack.pop()
@@ -169,13 +179,13 @@ def scan(config: Mapping[str, Any]) -> Iterator[Finding]:
                 inner = node.get("config")
                 if isinstance(inner, Mapping) and isinstance(inner.get("name"), str):
                     place = f"{place}/{inner['name']}" if place else inner["name"]
-                finding = _judge(node, place.partition("/")[2] or place or "model")
+                finding = _judge(node, place.partition("/")[2] or place or "model", custom)
                 if finding is not None:
                     yield finding
             stack.extend((item, place) for item in reversed(list(node.values())))
 
 
-def _judge(node: Mapping[str, Any], place: str) -> Finding | None:
+def _judge(node: Mapping[str, Any], place: str, custom: Sequence[str]) -> Finding | None:
     kind = str(node["class_name"])
     plain = kind.rsplit(">", 1)[-1]
     inner = node.get("config")
@@ -192,6 +202,8 @@ def _judge(node: Mapping[str, Any], place: str) -> Finding | None:
         return Finding(kind="code", layer=place, what="an op that touches files or calls Python")
     if plain in _TABLES and isinstance(inner, Mapping) and isinstance(inner.get("vocabulary"), str):
         return Finding(kind="code", layer=place, what=f"a {plain} layer that reads {inner['vocabulary']!r}")
+    if custom and custom_names.covers(custom, node):
+        return None
     return _judge_module(node, plain, kind, place)
 
 

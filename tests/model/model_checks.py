@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 
 from edgekit.core.errors import EdgekitError
-from edgekit.model import describe, libraries, load, rebuild, rebuild_layers
+from edgekit.model import custom, describe, libraries, load, rebuild, rebuild_layers
 
 
 def load_and_run(path: str, trust: bool = False) -> dict[str, Any]:
@@ -152,3 +152,18 @@ def describe_built(name: str) -> Any:
     fmt = ModelFormat(name="keras3-keras", library="keras", library_version=None)
     model = getattr(architectures, name)()
     return describe.describe(load.LoadedModel(model=model, library="keras", format=fmt, path=Path("model.keras")))
+
+
+def register_and_run(names: list[str], path: str) -> dict[str, Any]:
+    custom.register(names)
+    return load_and_run(path)
+
+
+def rebuild_with_own_activation() -> float:
+    """The difference of outputs between a Keras 3 model with an activation of the user's and its rebuilt copy."""
+    custom.register(["zoo_custom:soft_step"])
+    import zoo_custom
+
+    keras = libraries.keras()
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, activation=zoo_custom.soft_step, name="own")])
+    return rebuild.rebuild_as_tf_keras(model).max_abs_difference
