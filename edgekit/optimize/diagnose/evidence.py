@@ -1,0 +1,135 @@
+"""All that a diagnosis found, as one value: what the recommendations are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from edgekit.optimize.diagnose.fusion import FusionCheck
+from edgekit.optimize.diagnose.layers import LayerShare
+from edgekit.optimize.diagnose.spectrum import LayerSpectrum
+
+LITTLE_PP = 1.0  # percentage points that fine-tuning brings back
+_NOISY_DB = 20.0  # below this the noise of int8 is more than a hundredth of a signal's power
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutSensitivity:
+    """What removing filters of one layer alone costs, without fine-tuning.
+
+    Attributes:
+        layer: name.
+        ratios: fractions of its filters that were removed.
+        drops: of the score at each of them, in percentage points (percent for errors); negative is a gain.
+    """
+
+    layer: str
+    ratios: tuple[float, ...]
+    drops: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizationSensitivity:
+    """What int8 does to one layer.
+
+    Attributes:
+        layer: name.
+        snr_db: signal to quantization noise of its output, dB; None where it was not measured.
+        gain: what is won back by keeping it alone out of int8, in percentage points; None likewise.
+    """
+
+    layer: str
+    snr_db: float | None
+    gain: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What was found out about a model.
+
+    Attributes:
+        model: name of its file.
+        library: ``keras``, ``tf_keras``, ``tensorflow``; empty for a .tflite.
+        size_bytes: of the float32 .tflite.
+        shares: by layer.
+        fusion: what was folded.
+        spectra: of the weights; empty where there is no Keras model.
+        cuts: sensitivity to removing filters; empty where no data were given.
+        quantization: sensitivity to int8, most sensitive first; likewise.
+        whole_ns: of one run on the device; None without one.
+        labels: the data have labels; None: no data were given.
+        integer: the model is quantized already.
+    """
+
+    model: str
+    library: str
+    size_bytes: int
+    shares: tuple[LayerShare, ...]
+    fusion: FusionCheck
+    spectra: tuple[LayerSpectrum, ...] = ()
+    cuts: tuple[CutSensitivity, ...] = ()
+    quantization: tuple[QuantizationSensitivity, ...] = ()
+    whole_ns: float | None = None
+    labels: bool | None = None
+    integer: bool = False
+
+    @property
+    def timed(self) -> bool:
+        """Whether a device was asked."""
+        return self.whole_ns is not None
+
+    @cached_property
+    def basis(self) -> str:
+        """What shares of work are measured by, in words."""
+        return "time" if self.timed else "multiply-accumulates"
+
+    def work(self, share: LayerShare) -> float:
+        """A layer's time where a device was asked, else its multiply-accumulates."""
+        return (share.elapsed_ns or 0.0) if self.timed else float(share.macs or 0)
+
+    def part(self, chosen: Callable[[LayerShare], bool]) -> float:
+        """Fraction of the work in some of the layers, 0 to 1."""
+        return _part([(self.work(share), chosen(share)) for share in self.shares])
+
+    def bytes_part(self, chosen: Callable[[LayerShare], bool]) -> float:
+        """Fraction of the bytes in some of the layers, 0 to 1."""
+        return _part([(float(share.bytes), chosen(share)) for share in self.shares])
+
+
+def _part(rows: list[tuple[float, bool]]) -> float:
+    total = sum(value for value, _ in rows)
+    return sum(value for value, chosen in rows if chosen) / total if total else 0.0
+
+
+def is_convolution(share: LayerShare) -> bool:
+    """One whose filters can be removed: not depthwise, which follows the layer before it."""
+    return "convolution" in share.kind and "depthwise" not in share.kind
+
+
+def sensitive_to_cuts(found: Evidence) -> tuple[str, ...]:
+    """Layers that lose more than fine-tuning brings back at the smallest ratio that was tried."""
+    return tuple(
+        cut.layer for cut in found.cuts if cut.drops and cut.drops[0] > LITTLE_PP and cut.drops[0] == min(cut.drops)
+    )
+
+
+def sensitive_to_int8(found: Evidence) -> tuple[str, ...]:
+    """Layers whose outputs int8 makes noisy, or that win something back when they are kept out of it."""
+    return tuple(
+        item.layer
+        for item in found.quantization
+        if (item.gain is not None and item.gain > LITTLE_PP / 2)
+        or (item.gain is None and item.snr_db is not None and item.snr_db < _NOISY_DB)
+    )
+
+
+def like_random(found: Evidence) -> tuple[str, ...]:
+    """Layers in whose spectrum nothing shows that was learnt."""
+    return tuple(dict.fromkeys(item.layer for item in found.spectra if item.verdict == "like random"))
+
+
+def is_untrained(found: Evidence) -> bool:
+    """Whether all layers with a spectrum look like random ones."""
+    fitted = [item for item in found.spectra if item.law is not None]
+    return len(fitted) > 1 and all(item.verdict == "like random" for item in fitted)

@@ -1,0 +1,294 @@
+"""What to do with a model, in plain words: rules over what a diagnosis found, each with its reason and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from edgekit.core import units
+from edgekit.optimize.diagnose.evidence import (
+    LITTLE_PP,
+    Evidence,
+    is_convolution,
+    is_untrained,
+    like_random,
+    sensitive_to_cuts,
+    sensitive_to_int8,
+)
+from edgekit.optimize.diagnose.layers import LayerShare
+
+_LARGE_PART = 0.5  # of the work or the bytes: what most of a model is made of
+_NOTABLE_PART = 0.1
+_TOO_QUICK_NS = 50_000.0  # below this a run is mostly calls and copies
+_STEPWISE = ("recurrent",)
+_NAMED = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One recommendation.
+
+    Attributes:
+        code: stable name for scripts.
+        text: what to do, or what not to.
+        reason: why, with the figures.
+    """
+
+    code: str
+    text: str
+    reason: str
+
+
+def recommend(found: Evidence) -> tuple[Point, ...]:
+    """Every rule that has something to say, the one that buys most first."""
+    rules: tuple[Callable[[Evidence], Iterator[Point]], ...] = (
+        _untrained,
+        _convolutions,
+        _dense,
+        _cuts,
+        _quantization,
+        _depthwise,
+        _pointwise,
+        _recurrent,
+        _slack,
+        _not_delegated,
+        _small_ops,
+        _folding,
+        _tiny,
+    )
+    return tuple(point for rule in rules for point in rule(found))
+
+
+def _untrained(found: Evidence) -> Iterator[Point]:
+    if is_untrained(found):
+        fitted = [item for item in found.spectra if item.law is not None]
+        yield Point(
+            code="untrained",
+            text="Train the model first: its weights look random.",
+            reason=f"none of the {len(fitted)} weight matrices has an eigenvalue that a random one would not have",
+        )
+
+
+def _convolutions(found: Evidence) -> Iterator[Point]:
+    part = found.part(is_convolution)
+    if part < _LARGE_PART or found.integer or not found.library:
+        return
+    kinds = _by_kind(found, is_convolution)
+    kind, shares = kinds[0]
+    of_kind = found.part(lambda share: share.kind == kind)
+    rest = f", {part:.0%} in all convolutions" if len(kinds) > 1 else ""
+    yield Point(
+        code="filters",
+        text="Remove filters: what goes makes every run shorter, in every runtime.",
+        reason=f"{of_kind:.0%} of the {found.basis} is in {_counted(shares, kind)} ({_names(found, shares)}){rest}",
+    )
+
+
+def _dense(found: Evidence) -> Iterator[Point]:
+    shares = [share for share in found.shares if share.kind == "dense"]
+    part = found.bytes_part(lambda share: share.kind == "dense")
+    if not shares or part < _LARGE_PART or found.integer:
+        return
+    largest = max(shares, key=lambda share: share.bytes)
+    work = found.part(lambda share: share.kind == "dense")
+    place = next((i for i, share in enumerate(found.shares) if share is largest), 0)
+    flattened = any(share.type == "Flatten" for share in found.shares[max(0, place - 3) : place])
+    text = "For the size, look at the dense layers: int8 makes a quarter of them, clustering or pruning a smaller "
+    text += "download."
+    if flattened:
+        text += f" With GlobalAveragePooling2D in place of Flatten, {largest.name} would nearly vanish (train again)."
+    yield Point(
+        code="dense-bytes",
+        text=text,
+        reason=f"{part:.0%} of the bytes ({units.size(sum(share.bytes for share in shares))}), but {work:.0%} of the "
+        f"{found.basis}, is in {_counted(shares, 'dense')}; the largest is {largest.name} with "
+        f"{largest.parameters:,} parameters",
+    )
+
+
+def _cuts(found: Evidence) -> Iterator[Point]:
+    if not found.cuts:
+        return
+    tender = sensitive_to_cuts(found)
+    if tender:
+        worst = max((cut for cut in found.cuts if cut.layer in tender), key=lambda cut: cut.drops[0])
+        yield Point(
+            code="sensitive-to-cuts",
+            text=f"Leave {_list(tender)} alone when filters are removed: the recipe skips {_them(tender)}.",
+            reason=f"{worst.layer} alone loses {worst.drops[0]:.1f} pp with {worst.ratios[0]:.0%} of its filters gone "
+            "and no fine-tuning",
+        )
+    robust = [cut for cut in found.cuts if cut.drops and max(cut.drops) <= LITTLE_PP]
+    if robust:
+        yield Point(
+            code="robust-to-cuts",
+            text=f"Cut deepest in {_list([cut.layer for cut in robust])}.",
+            reason=f"with up to {max(robust[0].ratios):.0%} of the filters of one of them gone, the score drops by no "
+            f"more than {max(max(cut.drops) for cut in robust):.1f} pp before any fine-tuning",
+        )
+
+
+def _quantization(found: Evidence) -> Iterator[Point]:
+    if found.integer:
+        yield Point(
+            code="quantized-already",
+            text="Nothing more to quantize; start from the float model for anything else.",
+            reason="tensors between its ops are integers already",
+        )
+        return
+    tender = sensitive_to_int8(found)
+    if tender:
+        known = {item.layer: item for item in found.quantization}
+        worst = known[tender[0]]
+        noise = f" (signal to noise {worst.snr_db:.0f} dB)" if worst.snr_db is not None else ""
+        yield Point(
+            code="sensitive-to-int8",
+            text=f"Quantize to int8, but look for the layers to keep out of it: the recipe has `selective = true`. "
+            f"Suspects: {_list(tender)}.",
+            reason=f"int8 disturbs {worst.layer} most{noise}",
+        )
+        return
+    reason = "XNNPACK has int8 kernels for what this model is made of"
+    if found.quantization:
+        reason = "no layer stands out in the sensitivity scan"
+    yield Point(
+        code="int8",
+        text="Quantize to int8: a quarter of the size, and on ARM boards mostly two to four times the speed.",
+        reason=reason,
+    )
+
+
+def _depthwise(found: Evidence) -> Iterator[Point]:
+    part = found.part(lambda share: "depthwise" in share.kind)
+    shares = [share for share in found.shares if "depthwise" in share.kind]
+    if shares and not found.integer:
+        yield Point(
+            code="not-dynamic",
+            text="Do not use `dynamic`: it would be slower than float here. int8 is not.",
+            reason=f"XNNPACK has no dynamic-range kernel for depthwise convolutions: {len(shares)} of them, "
+            f"{part:.0%} of the {found.basis} in float",
+        )
+
+
+def _pointwise(found: Evidence) -> Iterator[Point]:
+    part = found.part(lambda share: share.kind.startswith("1×1 convolution"))
+    if part >= 0.7 and not found.integer and found.library:
+        yield Point(
+            code="xnnpack-sparse",
+            text="For a float model on 64-bit ARM, try the recipe `xnnpack-sparse` too.",
+            reason=f"{part:.0%} of the {found.basis} is in 1×1 convolutions, for which XNNPACK has sparse kernels; "
+            "there are none for int8 or x86",
+        )
+
+
+def _recurrent(found: Evidence) -> Iterator[Point]:
+    names = [share.name for share in found.shares if share.kind in _STEPWISE]
+    if names and not found.integer:
+        yield Point(
+            code="recurrent",
+            text="For recurrent layers take `dynamic`, or int8 with a look at its score.",
+            reason=f"{_list(names)} would carry int8's error from step to step; only LSTM has an integer op",
+        )
+
+
+def _slack(found: Evidence) -> Iterator[Point]:
+    if is_untrained(found):
+        return
+    loose = like_random(found)
+    loose += tuple(i.layer for i in found.spectra if i.verdict == "under-trained" and i.layer not in loose)
+    if loose:
+        yield Point(
+            code="slack",
+            text=f"There is little to lose in {_list(loose)}: cut there first, or make {_them(loose)} smaller and "
+            "train again.",
+            reason="by the spectrum of its weights: " + _alphas(found, loose),
+        )
+    over = tuple(item.layer for item in found.spectra if item.verdict == "over-trained")
+    if over:
+        yield Point(
+            code="over-trained",
+            text=f"Look at how {_list(over)} {'was' if len(over) == 1 else 'were'} trained: more regularisation may "
+            "help before anything is cut.",
+            reason="by the spectrum of its weights: " + _alphas(found, over),
+        )
+
+
+def _not_delegated(found: Evidence) -> Iterator[Point]:
+    left = [share for share in found.shares if share.delegated is False]
+    part = found.part(lambda share: share.delegated is False)
+    if found.timed and left and part >= 0.05:
+        kinds = dict.fromkeys(op for share in left for op in share.ops)
+        yield Point(
+            code="not-delegated",
+            text="Replace the layers that XNNPACK does not take, or accept the runtime's own kernels for them.",
+            reason=f"{part:.0%} of the time is in {_names(found, left)} ({', '.join(list(kinds)[:_NAMED])})",
+        )
+
+
+def _small_ops(found: Evidence) -> Iterator[Point]:
+    if not found.timed:
+        return
+    light = [share for share in found.shares if not share.macs and share.ops]
+    part = found.part(lambda share: not share.macs)
+    if part >= _NOTABLE_PART:
+        yield Point(
+            code="without-macs",
+            text="No pruning makes these ops faster; smaller feature maps do.",
+            reason=f"{part:.0%} of the time is in layers that multiply nothing: {_names(found, light)}",
+        )
+
+
+def _folding(found: Evidence) -> Iterator[Point]:
+    for finding in found.fusion.findings:
+        places = _list(finding.where)
+        ops = f"{finding.ops} ops" if finding.ops > 1 else "1 op"
+        advice = finding.advice[0].upper() + finding.advice[1:]
+        yield Point(code=finding.code, text=f"{places}: {advice}.", reason=f"{finding.message} ({ops})")
+
+
+def _tiny(found: Evidence) -> Iterator[Point]:
+    if found.whole_ns is not None and found.whole_ns < _TOO_QUICK_NS:
+        yield Point(
+            code="tiny",
+            text="Expect little from a faster model: calls and copies are most of a run this short.",
+            reason=f"one run takes {units.duration(found.whole_ns)}",
+        )
+
+
+def _by_kind(found: Evidence, chosen: Callable[[LayerShare], bool]) -> list[tuple[str, list[LayerShare]]]:
+    """The chosen layers by kind, the kind with most work first."""
+    kinds: dict[str, list[LayerShare]] = {}
+    for share in found.shares:
+        if chosen(share):
+            kinds.setdefault(share.kind, []).append(share)
+    return sorted(kinds.items(), key=lambda item: -sum(map(found.work, item[1])))
+
+
+def _counted(shares: Sequence[LayerShare], kind: str) -> str:
+    noun = "dense layer" if kind == "dense" else kind
+    return f"{len(shares)} {noun}{'s' * (len(shares) != 1)}"
+
+
+def _names(found: Evidence, shares: Sequence[LayerShare]) -> str:
+    """The heaviest first."""
+    return _list([share.name for share in sorted(shares, key=lambda share: -found.work(share))])
+
+
+def _list(names: Sequence[str]) -> str:
+    names = list(dict.fromkeys(names))
+    if len(names) > _NAMED + 1:
+        return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"
+    return ", ".join(names)
+
+
+def _them(names: Sequence[str]) -> str:
+    return "them" if len(names) > 1 else "it"
+
+
+def _alphas(found: Evidence, layers: Sequence[str]) -> str:
+    chosen = [item for item in found.spectra if item.layer in layers and item.law is not None]
+    shown = [
+        f"{item.layer} {item.verdict}" + (f" (alpha {item.law.alpha:.1f})" if item.law is not None else "")
+        for item in chosen[:_NAMED]
+    ]
+    return ", ".join(shown) + (f" and {len(chosen) - _NAMED} more" if len(chosen) > _NAMED else "")
