@@ -17,6 +17,7 @@ from edgekit.core.events import Event, EventSink, ignore
 from edgekit.data.block import Array
 from edgekit.data.dataset import Batch, Dataset, open_dataset
 from edgekit.data.spec import DataSpec
+from edgekit.optimize import intervals
 from edgekit.optimize.agreement import Agreement
 from edgekit.optimize.interpreter import BatchRefused, HostModel
 from edgekit.optimize.metrics import Metric, make_metric
@@ -54,6 +55,7 @@ def score_model(
     batch: int | None,
     outputs: str | None,
     reference_outputs: str | None,
+    row_values: str | None = None,
     on_event: EventSink = ignore,
 ) -> Evaluation:
     """See :func:`edgekit.optimize.score.score_tflite`, which calls this in a child."""
@@ -64,6 +66,7 @@ def score_model(
         batch=batch,
         outputs=outputs,
         reference_outputs=reference_outputs,
+        row_values=row_values,
         on_event=on_event,
     )
 
@@ -76,6 +79,7 @@ def score_rows(
     batch: int | None = None,
     outputs: str | None = None,
     reference_outputs: str | None = None,
+    row_values: str | None = None,
     on_event: EventSink = ignore,
 ) -> Evaluation:
     """Scores a model that is open already; see :func:`edgekit.optimize.score.score_tflite`."""
@@ -92,7 +96,12 @@ def score_rows(
             write(tally.add(found[0], found[1]))
             fraction = tally.count / total if total else None
             on_event(Event(state="progress", task="score", message=f"{tally.count} rows", fraction=fraction))
-    return tally.evaluation(batch=rows, seconds=perf_counter() - begin)
+    values = tally.row_values()
+    if row_values is not None and values is not None:
+        with files.appearing(Path(row_values)) as temporary, temporary.open("wb") as stream:
+            numpy.save(stream, values, allow_pickle=False)
+    interval = None if values is None else intervals.of_mean(values)
+    return tally.evaluation(batch=rows, seconds=perf_counter() - begin, ci95=interval)
 
 
 def preferred_batch(host: HostModel) -> int:
@@ -142,6 +151,14 @@ def _same_together(host: HostModel, batch: Batch, single: Mapping[str, Array]) -
     return True
 
 
+def labelled_output(labels: Array, outputs: Mapping[str, Array]) -> str:
+    """Name of the output that the labels belong to: of their shape, else with classes, else the first."""
+    names = sorted(outputs)
+    same = [name for name in names if outputs[name].shape == labels.shape]
+    vectors = [name for name in names if outputs[name].ndim == labels.ndim + 1 and outputs[name].shape[-1] > 1]
+    return (same or vectors or names)[0]
+
+
 class _Tally:
     """Everything that is counted while rows pass."""
 
@@ -178,7 +195,12 @@ class _Tally:
         self.count += rows
         return flat
 
-    def evaluation(self, *, batch: int, seconds: float) -> Evaluation:
+    def row_values(self) -> Array | None:
+        """See :meth:`edgekit.optimize.metrics.Metric.rows`."""
+        source = self._metric or self._agreement
+        return None if source is None else source.rows()
+
+    def evaluation(self, *, batch: int, seconds: float, ci95: tuple[float, float] | None) -> Evaluation:
         agreement, metric = self._agreement, self._metric
         value = metric.value() if metric is not None else agreement.value if agreement is not None else None
         return Evaluation(
@@ -190,20 +212,16 @@ class _Tally:
             same_class=None if agreement is None else agreement.same_class,
             cosine=None if agreement is None else agreement.cosine,
             max_abs_difference=None if agreement is None else agreement.max_abs_difference,
+            ci95=ci95,
             batch=batch,
             seconds=seconds,
             notes=(*self._notes, *(metric.notes if metric is not None else ())),
         )
 
     def _scored(self, labels: Array, outputs: Mapping[str, Array]) -> Array:
-        """The output that the labels belong to."""
-        if len(outputs) == 1:
-            return next(iter(outputs.values()))
-        names = sorted(outputs)
-        same = [name for name in names if outputs[name].shape == labels.shape]
-        vectors = [name for name in names if outputs[name].ndim == labels.ndim + 1 and outputs[name].shape[-1] > 1]
-        name = (same or vectors or names)[0]
-        self._notes = (f"of the outputs {', '.join(names)} the labels score {name!r}",)
+        name = labelled_output(labels, outputs)
+        if len(outputs) > 1:
+            self._notes = (f"of the outputs {', '.join(sorted(outputs))} the labels score {name!r}",)
         return outputs[name]
 
     def _start_agreement(self, ordered: list[Array], width: int) -> Agreement:
