@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from edgekit.core.errors import ModelError
 from edgekit.core.events import EventSink
 from edgekit.core.notice import Notice
+from edgekit.optimize.passes.activations import Activations
 from edgekit.optimize.passes.bias import correct_biases
 from edgekit.optimize.passes.choice import Passes
 from edgekit.optimize.passes.equalize import equalize
@@ -98,7 +100,20 @@ def after(quantizer: Quantizer, content: bytes, passes: Passes, on_event: EventS
     Raises:
         ModelError: a model does not run.
     """
+    if passes.ranges != "minmax":
+        _check_runs(content, quantizer, passes)
     if not passes.bias_correction:
         return content, quantizer.notes
     found = correct_biases(quantizer.content, content, quantizer.source, quantizer.rows, on_event)
     return found.content, (*quantizer.notes, *found.notes)
+
+
+def _check_runs(content: bytes, quantizer: Quantizer, passes: Passes) -> None:
+    """A range far smaller than what the weights make of one step of the input is refused by XNNPACK."""
+    try:
+        Activations(content, quantizer.source)
+    except ModelError as error:
+        raise ModelError(
+            f"ranges by {passes.ranges} give a model that LiteRT refuses: {error.message}",
+            hint="use ranges minmax; or equalize, for channels of one activation seem to be far apart",
+        ) from error

@@ -24,8 +24,8 @@ PERCENTILE = 99.99
 _SHIFT = 18  # 23 bits of mantissa, of which 5 stay
 _BINS = 1 << (32 - _SHIFT)
 _STEPS = 255
-_LIMITS = 96  # tried by the rule mse
-_SMALLEST = 2.0**-13
+# shares of the range that the rule mse tries
+_LIMITS = numpy.concatenate([numpy.linspace(1.0, 0.5, 51), numpy.geomspace(0.5, 2.0**-13, 64)[1:]])
 Range = tuple[float, float]
 
 
@@ -126,7 +126,7 @@ def _least_error(held: Array, low: Array, high: Array, found: Range) -> Range:
     centre, width = (low + high) / 2, high - low
     largest = max(abs(found[0]), abs(found[1]))
     best, least = found, numpy.inf
-    for limit in largest * numpy.geomspace(1.0, _SMALLEST, _LIMITS):
+    for limit in largest * _LIMITS:
         bottom, top = max(found[0], -limit), min(found[1], limit)
         bottom, top = min(bottom, 0.0), max(top, 0.0)
         step = (top - bottom) / _STEPS
