@@ -1,0 +1,1 @@
+"""Filter pruning: filters, units and attention heads taken out for real, so that every runtime gets faster."""
