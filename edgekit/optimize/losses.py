@@ -30,6 +30,16 @@ class Loss:
     label_dtype: str
 
     @property
+    def name(self) -> str:
+        """Of the loss, without its configuration."""
+        return self.spec if isinstance(self.spec, str) else self.spec[0]
+
+    @property
+    def from_logits(self) -> bool:
+        """Whether its configuration says that the outputs are logits."""
+        return not isinstance(self.spec, str) and bool(self.spec[1].get("from_logits", False))
+
+    @property
     def described(self) -> str:
         """``SparseCategoricalCrossentropy(from_logits=True), the model's own``."""
         if isinstance(self.spec, str):
@@ -66,17 +76,25 @@ def choose_loss(loaded: LoadedModel, wanted: str | None, labels: Array) -> Loss 
     """
     if wanted is not None:
         return Loss(spec=wanted, origin="asked for", label_dtype=_label_dtype(wanted))
-    own = _own_loss(loaded)
-    if own is not None:
-        name = own if isinstance(own, str) else own[0]
-        if _shapes_fit(name, loaded, labels):
-            return Loss(spec=own, origin="the model's own", label_dtype=_label_dtype(name))
+    own = own_loss(loaded)
+    if own is not None and _shapes_fit(own.name, loaded, labels):
+        return own
     return _loss_from_labels(loaded, labels)
 
 
-def last_activation(loaded: LoadedModel) -> str:
-    """Name of the activation behind the first output, e.g. ``softmax``; ``linear`` where there is none."""
-    tensor = loaded.model.outputs[0]
+def own_loss(loaded: LoadedModel) -> Loss | None:
+    """The loss that the model was compiled with; None where there is none, or one for every output."""
+    spec = _own_loss(loaded)
+    if spec is None:
+        return None
+    return Loss(
+        spec=spec, origin="the model's own", label_dtype=_label_dtype(spec if isinstance(spec, str) else spec[0])
+    )
+
+
+def last_activation(loaded: LoadedModel, output: int = 0) -> str:
+    """Name of the activation behind an output, e.g. ``softmax``; ``linear`` where there is none."""
+    tensor = loaded.model.outputs[output]
     for _ in range(20):
         history = tensor._keras_history
         layer = getattr(history, "operation", None) or history.layer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from edgekit.data.dataset import Dataset
     from edgekit.model.load import LoadedModel
+    from edgekit.optimize.distill.loss import Distillation
+    from edgekit.optimize.distill.targets import SoftTargets
 
     Array = numpy.ndarray[Any, Any]
 
@@ -28,7 +30,7 @@ class Batches:
     Shuffled within a buffer of bounded size, so that the source is read once per epoch and never held whole.
 
     Attributes:
-        dataset: with labels.
+        dataset: with labels, or without where a teacher gives the targets.
         batch_size: rows per step; the last batch of an epoch is smaller.
         seed: the order depends on it and on the epoch only.
         failure: what the dataset raised while TensorFlow pulled at it; TensorFlow would only show its text.
@@ -50,51 +52,87 @@ class Batches:
         Raises:
             DataError: no rows.
         """
+        _, labels = self.first()
+        assert labels is not None
+        return labels
+
+    def first(self) -> tuple[dict[str, Array], Array | None]:
+        """Inputs and labels of the first rows, to look at.
+
+        Raises:
+            DataError: no rows.
+        """
         for batch in self.dataset.batches(_LOOKED_AT):
-            assert batch.labels is not None
-            return batch.labels
+            return batch.inputs, batch.labels
         raise DataError("the training dataset has no rows", hint="name a dataset with --data")
 
     def stream(self, loaded: LoadedModel, label_shape: tuple[int, ...], label_dtype: str) -> Any:
         """Epoch after epoch without end, for ``fit(..., steps_per_epoch=steps)``."""
         tf = libraries.tensorflow()
+
+        def target(places: list[int], labels: list[Any]) -> Any:
+            del places
+            return _array(labels).astype(label_dtype)
+
+        return self._stream(loaded, tf.TensorSpec((None, *label_shape), label_dtype), target)
+
+    def stream_with_teacher(self, loaded: LoadedModel, targets: SoftTargets, loss: Distillation) -> Any:
+        """As :meth:`stream`, with the teacher's outputs of each row and, if ``loss`` wants them, the labels."""
+
+        def target(places: list[int], labels: list[Any]) -> Any:
+            return loss.pack(targets.table[places], None if loss.labels is None else _array(labels))
+
+        return self._stream(loaded, loss.signature(), target, targets)
+
+    def _stream(
+        self,
+        loaded: LoadedModel,
+        target_signature: Any,
+        target: Callable[[list[int], list[Any]], Any],
+        targets: SoftTargets | None = None,
+    ) -> Any:
+        tf = libraries.tensorflow()
         specs = load.input_specs(loaded)
+        names = [spec.name for spec in specs]
         pack = input_packer(loaded)
         wanted = {s.name: tf.TensorSpec((None, *(None if n < 0 else n for n in s.shape[1:])), s.dtype) for s in specs}
-        signature = (pack(wanted), tf.TensorSpec((None, *label_shape), label_dtype))
 
         def generate() -> Iterator[Any]:
             try:
-                for inputs, label in self._epochs():
-                    typed = {spec.name: inputs[spec.name].astype(spec.dtype, copy=False) for spec in specs}
-                    yield pack(typed), label.astype(label_dtype)
+                for rows in self._epochs():
+                    if targets is not None:
+                        for row in rows:
+                            targets.check(row.place, row.inputs, names)
+                    inputs = {spec.name: _stacked(rows, spec.name).astype(spec.dtype, copy=False) for spec in specs}
+                    yield pack(inputs), target([row.place for row in rows], [row.label for row in rows])
             except EdgekitError as error:
                 self.failure = error
                 raise
 
+        signature = (pack(wanted), target_signature)
         return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(1)
 
-    def _epochs(self) -> Iterator[tuple[dict[str, Array], Array]]:
+    def _epochs(self) -> Iterator[list[_Row]]:
         import numpy
 
         epoch = 0
         while True:
             random = numpy.random.default_rng([self.seed, epoch])
-            waiting: list[tuple[dict[str, Array], Any]] = []
+            waiting: list[_Row] = []
             for row in self._shuffled(random):
                 waiting.append(row)
                 if len(waiting) == self.batch_size:
-                    yield _stacked(waiting)
+                    yield waiting
                     waiting = []
             if waiting:
-                yield _stacked(waiting)
+                yield waiting
             epoch += 1
 
-    def _shuffled(self, random: Any) -> Iterator[tuple[dict[str, Array], Any]]:
-        buffer: list[tuple[dict[str, Array], Any]] = []
+    def _shuffled(self, random: Any) -> Iterator[_Row]:
+        buffer: list[_Row] = []
         limit = 0
-        for row in self.dataset.rows():
-            item = (row.inputs, row.label)
+        for place, row in enumerate(self.dataset.rows()):
+            item = _Row(place=place, inputs=row.inputs, label=row.label)
             if not limit:
                 limit = max(self.batch_size, _BUFFER_BYTES // max(1, sum(a.nbytes for a in row.inputs.values())))
             if len(buffer) < limit:
@@ -107,11 +145,25 @@ class Batches:
             yield buffer[int(place)]
 
 
-def _stacked(rows: list[tuple[dict[str, Array], Any]]) -> tuple[dict[str, Array], Array]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """A row and its place in the order of the dataset."""
+
+    place: int
+    inputs: dict[str, Array]
+    label: Any
+
+
+def _stacked(rows: list[_Row], name: str) -> Array:
     import numpy
 
-    inputs = {name: numpy.stack([row[0][name] for row in rows]) for name in rows[0][0]}
-    return inputs, numpy.asarray([row[1] for row in rows])
+    return numpy.stack([row.inputs[name] for row in rows])
+
+
+def _array(labels: list[Any]) -> Array:
+    import numpy
+
+    return numpy.asarray(labels)
 
 
 def input_packer(loaded: LoadedModel) -> Any:

@@ -1,0 +1,1 @@
+"""Knowledge distillation: a model learns another one's outputs."""
