@@ -64,7 +64,7 @@ class EdgeQuantizer:
         try:
             work = _configured(_aeq(), self.content, self.mode)
             for scope in _scopes(self.content, self.source, keep):
-                _keep(work, f"^{re.escape(scope)}$", keep_as)
+                _keep(work, f"^{re.escape(scope)}$", keep_as, edge_bits=8 if self.mode == "int8" else None)
             return bytes(work.quantize(dict(self.statistics), enable_progress_report=False).quantized_model)
         except EdgekitError:
             raise
@@ -217,13 +217,21 @@ def _scopes(content: bytes, source: str, keep: Collection[str]) -> list[str]:
     return ["".join(f"{name};" for name in names) for names in named if names and names[0] in keep]
 
 
-def _keep(work: Any, regex: str, keep_as: str) -> None:
-    """Takes the ops whose outputs' names match out of int8."""
-    everything = _aeq().names.ALL_SUPPORTED
+def _keep(work: Any, regex: str, keep_as: str, *, edge_bits: int | None) -> None:
+    """Takes the ops whose outputs' names match out of int8; where one of them is the model's, that stays as it was."""
+    names = _aeq().names
     if keep_as == "float32":
-        work.update_quantization_recipe(regex=regex, operation_name=everything, algorithm_key="no_quantize")
+        work.update_quantization_recipe(regex=regex, operation_name=names.ALL_SUPPORTED, algorithm_key="no_quantize")
     else:
-        work.add_static_config(regex=regex, operation_name=everything, activation_num_bits=16, weight_num_bits=8)
+        work.add_static_config(
+            regex=regex, operation_name=names.ALL_SUPPORTED, activation_num_bits=16, weight_num_bits=8
+        )
+    if edge_bits is None:
+        work.update_quantization_recipe(regex=regex, operation_name=names.OUTPUT, algorithm_key="no_quantize")
+    else:
+        work.add_static_config(
+            regex=regex, operation_name=names.OUTPUT, activation_num_bits=edge_bits, weight_num_bits=8
+        )
 
 
 def _calibrated(aeq: Any, content: bytes, recipe: Any, signature: str, rows: Rows) -> tuple[Mapping[str, Any], int]:
