@@ -19,18 +19,54 @@ if TYPE_CHECKING:
 app = new_app("What is in a model file: layers or ops, sizes, inputs and outputs.")
 
 
-@command(app, "inspect", example="edgekit inspect model.keras")
+@command(app, "inspect", example="edgekit inspect model.keras --diagnose --data data.npz --device pi4")
 def inspect(
     path: Annotated[Path, typer.Argument(metavar="MODEL", help="Keras file, SavedModel folder or .tflite.")],
     *,
+    diagnose: Annotated[
+        bool,
+        typer.Option(
+            "--diagnose", help="Where work, bytes and time are, what to do about it, and the recipe for that."
+        ),
+    ] = False,
+    data: o.Data = None,
+    raw: o.PreprocessingOptions,
+    # not called device: a project's board is where it deploys to, and no reason to diagnose there
+    board: Annotated[
+        str | None, typer.Option("--device", help="With --diagnose: take the time of each layer on this board.")
+    ] = None,
+    recipe_out: Annotated[
+        Path | None, typer.Option("--recipe-out", help="With --diagnose: write the recipe to this .toml file.")
+    ] = None,
+    way: o.BoardOptions,
     trust_model: o.TrustModel = False,
+    custom: o.Custom = None,
     out: Output,
 ) -> None:
     """Show format, inputs and outputs, layers or ops, parameters, MACs, sizes; for a .tflite what it needs to run."""
     from edgekit.core.decode import to_json
+    from edgekit.core.errors import UsageError
     from edgekit.report.terminal import facts_table
     from edgekit.verbs.inspect import inspect as read
 
+    if diagnose:
+        _diagnose(
+            path,
+            {
+                "data": data,
+                "device": board,
+                "trust_model": trust_model,
+                "custom": tuple(custom or ()),
+                **raw.arguments(),
+            },
+            way,
+            recipe_out,
+            out,
+        )
+        return
+    for option, value in (("--device", board), ("--recipe-out", recipe_out)):
+        if value is not None:
+            raise UsageError(f"{option} is for --diagnose", hint=f"edgekit inspect {path} --diagnose {option} {value}")
     found = read(path, trust_model=trust_model, on_event=out.on_event)
     out.notices(found.notices)
     parts: list[Any] = [facts_table(_facts(found))]
@@ -39,6 +75,25 @@ def inspect(
     if found.flatbuffer is not None:
         parts.append(_ops(found.flatbuffer))
     out.answer(to_json(found), *parts)
+
+
+def _diagnose(path: Path, options: dict[str, Any], way: o.BoardOptions, recipe_out: Path | None, out: Output) -> None:
+    from edgekit.cli.diagnosis import document, recipe_part, renderables
+    from edgekit.core import files
+    from edgekit.core.errors import UsageError
+    from edgekit.verbs.diagnose import diagnose
+
+    if recipe_out is not None:
+        if recipe_out.suffix != ".toml":
+            raise UsageError(f"{recipe_out} does not end in .toml", hint=f"--recipe-out {recipe_out}.toml")
+        files.check_writable(recipe_out)
+    found = diagnose(path, **options, reach=way.reach(), on_event=out.on_event)
+    out.notices(found.notices)
+    last = recipe_part(found)
+    if recipe_out is not None and found.recipe_text is not None:
+        files.write_bytes(recipe_out, found.recipe_text.encode())
+        last = ["", f"wrote {recipe_out}: edgekit optimize {path} --recipe {recipe_out} --data DATA"]
+    out.answer(document(found), *renderables(found), *last)
 
 
 def _facts(found: ModelDescription) -> list[tuple[str, object]]:

@@ -43,6 +43,7 @@ def recommend(found: Evidence) -> tuple[Point, ...]:
     """Every rule that has something to say, the one that buys most first."""
     rules: tuple[Callable[[Evidence], Iterator[Point]], ...] = (
         _untrained,
+        _tiny,
         _convolutions,
         _dense,
         _cuts,
@@ -54,7 +55,6 @@ def recommend(found: Evidence) -> tuple[Point, ...]:
         _not_delegated,
         _small_ops,
         _folding,
-        _tiny,
     )
     return tuple(point for rule in rules for point in rule(found))
 
@@ -64,7 +64,7 @@ def _untrained(found: Evidence) -> Iterator[Point]:
         fitted = [item for item in found.spectra if item.law is not None]
         yield Point(
             code="untrained",
-            text="Train the model first: its weights look random.",
+            text="Train the model first: its weights look random. The recipe leaves out what would be fine-tuned.",
             reason=f"none of the {len(fitted)} weight matrices has an eigenvalue that a random one would not have",
         )
 
@@ -248,10 +248,12 @@ def _folding(found: Evidence) -> Iterator[Point]:
 
 def _tiny(found: Evidence) -> Iterator[Point]:
     if found.whole_ns is not None and found.whole_ns < _TOO_QUICK_NS:
+        ops = sum(share.elapsed_ns or 0.0 for share in found.shares)
         yield Point(
             code="tiny",
-            text="Expect little from a faster model: calls and copies are most of a run this short.",
-            reason=f"one run takes {units.duration(found.whole_ns)}",
+            text="Expect little time to be won: a run is this short already. Size and memory can be.",
+            reason=f"one run takes {units.duration(found.whole_ns)}, and {units.duration(found.whole_ns - ops)} of it "
+            "lies between the ops",
         )
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from edgekit.core.events import EventSink, ignore, task
+from edgekit.core.events import Event, EventSink, ignore, task
 
 if TYPE_CHECKING:
     import numpy
@@ -101,7 +101,11 @@ def spectra(source: str, trust: bool = False, on_event: EventSink = ignore) -> t
 
     loaded = load_model(Path(source), trust=trust)
     with task("weight spectra", on_event):
-        return tuple(layer_spectrum(*found) for found in weight_matrices(loaded.model))
+        found = []
+        for layer, weight, matrices, shape in weight_matrices(loaded.model):
+            on_event(Event(state="progress", task="weight spectra", message=layer))
+            found.append(layer_spectrum(layer, weight, matrices, shape))
+        return tuple(found)
 
 
 def weight_matrices(model: Any) -> Iterator[tuple[str, str, Array | None, tuple[int, ...]]]:
@@ -158,7 +162,7 @@ def layer_spectrum(layer: str, weight: str, matrices: Array | None, shape: tuple
     if law is None:
         return _without("no spread", layer, weight, matrices.shape, len(values))
     _, rows, columns = matrices.shape
-    above = spikes(matrices)
+    edge = random_edge(matrices)
     return LayerSpectrum(
         layer=layer,
         weight=weight,
@@ -166,9 +170,9 @@ def layer_spectrum(layer: str, weight: str, matrices: Array | None, shape: tuple
         columns=columns,
         matrices=len(matrices),
         eigenvalues=len(values),
-        spikes=above,
+        spikes=int((values > edge).sum()),
         law=law,
-        verdict=_verdict(law) if above else "like random",
+        verdict=_verdict(law) if values[-1] > edge else "like random",
     )
 
 
@@ -202,17 +206,19 @@ def eigenvalues(matrices: Array) -> Array:
     """
     import numpy
 
-    singular = numpy.linalg.svd(matrices.astype(numpy.float64), compute_uv=False).ravel()
-    values = numpy.sort(singular**2)
-    kept: Array = values[values > _NEGLIGIBLE * values[-1]] if len(values) else values
+    values = matrices.astype(numpy.float64)
+    turned = values.transpose(0, 2, 1)
+    products = turned @ values if values.shape[1] >= values.shape[2] else values @ turned  # the smaller of the two
+    found = numpy.sort(numpy.linalg.eigvalsh(products).ravel())
+    kept: Array = found[found > _NEGLIGIBLE * found[-1]] if len(found) else found
     return kept
 
 
-def spikes(matrices: Array) -> int:
-    """How many eigenvalues of W^T W lie beyond those of random matrices of the same size and variance.
+def random_edge(matrices: Array) -> float:
+    """Where the eigenvalues of W^T W end for random matrices of the same size and mean square.
 
-    Their edge is variance * (sqrt(rows) + sqrt(columns))^2 (Marchenko and Pastur 1967); of a finite matrix it wavers by
-    about its smaller side to the power -2/3, which is allowed for.
+    It is mean square * (sqrt(rows) + sqrt(columns))^2 (Marchenko and Pastur 1967); of a finite matrix it wavers by
+    about its smaller side to the power -2/3, which is allowed for twice.
 
     Args:
         matrices: ``[n, rows, columns]``.
@@ -220,9 +226,8 @@ def spikes(matrices: Array) -> int:
     import numpy
 
     _, rows, columns = matrices.shape
-    edge = float(matrices.astype(numpy.float64).var()) * (rows**0.5 + columns**0.5) ** 2
-    singular = numpy.linalg.svd(matrices.astype(numpy.float64) - float(matrices.mean()), compute_uv=False)
-    return int((singular**2 > edge * (1 + 2 * min(rows, columns) ** (-2 / 3))).sum())
+    edge = float((matrices.astype(numpy.float64) ** 2).mean()) * (rows**0.5 + columns**0.5) ** 2
+    return float(edge * (1 + 2 * min(rows, columns) ** (-2 / 3)))
 
 
 def fit_power_law(values: Array) -> PowerLaw | None:
@@ -238,15 +243,17 @@ def fit_power_law(values: Array) -> PowerLaw | None:
     import numpy
 
     logs = numpy.log(values)
+    steps = numpy.arange(len(values))
     best: PowerLaw | None = None
+    sums = logs[::-1].cumsum()[::-1]  # of each possible tail
     for start in range(len(values) - 1):
         count = len(values) - start
-        spread = float(logs[start:].sum() - count * logs[start])
+        spread = float(sums[start] - count * logs[start])
         if spread <= 0:
             continue
         alpha = 1 + count / spread
         law = 1 - numpy.exp((1 - alpha) * (logs[start:] - logs[start]))
-        distance = float(numpy.abs(law - numpy.arange(count) / count).max())
+        distance = float(numpy.abs(law - steps[:count] / count).max())
         if best is None or distance < best.distance:
             best = PowerLaw(
                 alpha=alpha,
