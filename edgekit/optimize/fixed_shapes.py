@@ -42,12 +42,9 @@ def with_fixed_shapes(content: bytes, source: str) -> bytes:
                 f"{source}: the input {spec.name!r} has an open size: {spec.shape}",
                 hint="convert the model again with fixed sizes: edgekit convert MODEL -o MODEL.tflite",
             )
-    wanted = {int(index) for index in graph.outputs}
-    for position, op in enumerate(graph.operators):
-        if position not in folded:
-            wanted |= {int(index) for index in op.inputs}
+    # all that the folded ops made, needed or not: ai-edge-quantizer reads every tensor of the file
     made = {int(index) for position in folded for index in graph.operators[position].outputs}
-    shapes, values = _run(content, source, made & wanted)
+    shapes, values = _run(content, source, made)
     for index, tensor in enumerate(graph.tensors):
         tensor.shapeSignature = None
         if tensor.shape is not None and index in shapes:
@@ -84,8 +81,8 @@ def _shape_ops(model: Any) -> set[int]:
     return found
 
 
-def _run(content: bytes, source: str, wanted: set[int]) -> tuple[Mapping[int, tuple[int, ...]], dict[int, Array]]:
-    """Shapes of all tensors and values of the wanted ones, for one sample."""
+def _run(content: bytes, source: str, made: set[int]) -> tuple[Mapping[int, tuple[int, ...]], dict[int, Array]]:
+    """Shapes of all tensors and values of those that were made, for one sample."""
     import numpy
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
@@ -102,7 +99,7 @@ def _run(content: bytes, source: str, wanted: set[int]) -> tuple[Mapping[int, tu
             interpreter.set_tensor(detail["index"], numpy.zeros(detail["shape"], detail["dtype"]))
         interpreter.invoke()
         shapes = {item["index"]: tuple(int(n) for n in item["shape"]) for item in interpreter.get_tensor_details()}
-        return shapes, {index: numpy.array(interpreter.get_tensor(index)) for index in sorted(wanted)}
+        return shapes, {index: numpy.array(interpreter.get_tensor(index)) for index in sorted(made)}
     except (RuntimeError, ValueError) as error:
         raise ModelError(
             f"{source} does not run on one sample: {' '.join(str(error).split())[:300]}",
