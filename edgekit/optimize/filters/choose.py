@@ -83,35 +83,50 @@ def choose(
 
 
 def prunable(dependencies: Dependencies, skip: tuple[str, ...] = ()) -> list[Group]:
-    """The groups of which channels may go."""
-    left = {id(_owner(dependencies, name, "skip")) for name in skip}
-    return [group for group in dependencies.groups if group.frozen is None and id(group) not in left]
+    """The groups of which channels may go.
+
+    Raises:
+        UsageError: a layer of ``skip`` that is not there.
+    """
+    left = {group.name for name in skip for group in owners(dependencies, name, "skip")}
+    return [group for group in dependencies.groups if group.frozen is None and group.name not in left]
+
+
+def owners(dependencies: Dependencies, name: str, what: str) -> list[Group]:
+    """The groups that a name means: a group's, a layer's that makes or passes on its channels, an inner model's.
+
+    Raises:
+        UsageError: it means none; ``what`` it was given for is told.
+    """
+    groups = dependencies.groups
+    found = [group for group in groups if group.name == name] or [group for group in groups if name in group.layers]
+    found = found or [group for group in groups if any(layer.startswith(f"{name}/") for layer in group.layers)]
+    parts = {part.path: part for part in dependencies.parts.values()}
+    if not found and name in parts:
+        channels = {
+            channel
+            for cut in parts[name].cuts.values()
+            if cut.role != "input"
+            for channel in dependencies.channels.roots(cut.ids).tolist()
+        }
+        found = [group for group in groups if channels.intersection(group.channels.tolist())]
+        if not found:
+            return []  # a layer without channels of its own
+    if not found:
+        names = {layer for group in groups for layer in group.layers} | {group.name for group in groups}
+        message, hint = unknown("layer", name, names)
+        raise UsageError(f"{what}: {message}", hint=hint)
+    return found
 
 
 def _fractions(dependencies: Dependencies, choice: Choice) -> dict[str, float]:
     found = {group.name: choice.ratio for group in prunable(dependencies, choice.skip)}
     for name, ratio in choice.ratios.items():
-        group = _owner(dependencies, name, "ratios")
-        if group.frozen is not None:
-            if ratio > 0:
-                raise UsageError(f"ratios.{name}: its channels must stay, because {group.frozen}", hint="take it out")
-            continue
-        if group.name in found:
-            found[group.name] = ratio
+        means = owners(dependencies, name, "ratios")
+        if ratio > 0 and means and all(group.frozen for group in means):
+            raise UsageError(f"ratios.{name}: its channels must stay: {means[0].frozen}", hint="take it out")
+        found.update((group.name, ratio) for group in means if group.name in found)
     return found
-
-
-def _owner(dependencies: Dependencies, name: str, what: str) -> Group:
-    """The group of this name, or the one that a layer of this path belongs to."""
-    for group in dependencies.groups:
-        if name == group.name:
-            return group
-    for group in dependencies.groups:
-        if name in group.layers:
-            return group
-    names = {layer for group in dependencies.groups for layer in group.layers} | {g.name for g in dependencies.groups}
-    message, hint = unknown(f"layer in {what}:", name, names)
-    raise UsageError(message, hint=hint)
 
 
 def _global_goals(
@@ -130,7 +145,7 @@ def _global_goals(
     import numpy
 
     goals = {name: begin[name] * (1 - ratio * progress) for name, ratio in chosen.items()}
-    own = {_owner(dependencies, name, "ratios").name for name in choice.ratios}
+    own = {group.name for name in choice.ratios for group in owners(dependencies, name, "ratios")}
     together = [group for group in dependencies.groups if group.name in chosen and group.name not in own]
     ranked: list[tuple[float, str]] = []
     counts = {group.name: group.channels.size for group in together}

@@ -48,7 +48,7 @@ def narrow(
     gone = removed(found, keep)
     config = _Configuration(found, gone).of(model)
     new = _built(model, library, config)
-    _compile_alike(model, new)
+    compile_alike(model, new)
     _fill(model, new, found, gone, fresh=fresh)
     return new
 
@@ -172,13 +172,15 @@ def _own_classes(model: Any) -> dict[str, Any]:
     return found
 
 
-def _compile_alike(model: Any, new: Any) -> None:
+def compile_alike(model: Any, new: Any) -> bool:
+    """Gives a model the loss and optimizer of another; False where they cannot be carried over."""
     if not (getattr(model, "compiled", False) or getattr(model, "_is_compiled", False)):
-        return
-    with contextlib.suppress(Exception):  # losses and optimizers of the author's own: the layers are what counts
-        settings = model.get_compile_config()
-        if settings:
-            new.compile_from_config(settings)
+        return True
+    try:
+        new.compile_from_config(model.get_compile_config())
+    except Exception:  # noqa: BLE001 - losses and optimizers of the author's own may raise anything
+        return False
+    return True
 
 
 def _fill(old: Any, new: Any, dependencies: Dependencies, gone: frozenset[int], *, fresh: bool) -> None:
