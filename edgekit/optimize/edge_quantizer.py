@@ -112,9 +112,10 @@ def open_edge_quantizer(
             hint="give 100 to 500 typical inputs with --representative (or --data)",
         )
     rows = open_rows(representative, _one_sample(model, source), on_event)
-    with before(source, rows, passes) as prepared:
+    fixed = with_fixed_shapes(source.read_bytes(), source.name)
+    with before(source, fixed, rows, passes) as prepared:
         try:
-            content, signature = _signed(with_fixed_shapes(prepared.content, source.name), source.name)
+            content, signature = _signed(prepared.content, source.name)
             recipe = _configured(aeq, content, mode).get_quantization_recipe()
             statistics, samples = _calibrated(aeq, content, recipe, signature, rows)
         except EdgekitError:

@@ -158,7 +158,7 @@ def open_quantizer(
     check_float(model, float_model)
     rows = open_rows(representative, model_tree.inputs(model), on_event)
     spec = decode.from_json(DataSpec, dict(representative), source="representative dataset", error=DataError)
-    with before(float_model, rows, passes) as prepared:
+    with before(float_model, float_model.read_bytes(), rows, passes) as prepared:
         share = can_share(prepared.path, spec, rows.count)
         try:
             ranged, count = calibrated(prepared.content, rows, share)

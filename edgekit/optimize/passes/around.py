@@ -76,14 +76,19 @@ class Prepared:
 
 
 @contextmanager
-def before(float_model: Path, rows: Rows, passes: Passes) -> Iterator[Prepared]:
+def before(float_model: Path, content: bytes, rows: Rows, passes: Passes) -> Iterator[Prepared]:
     """The float model, equalised where that was asked for.
+
+    Args:
+        float_model: the file, which the result is written apart from.
+        content: what to work on; mostly the file's.
+        rows: to calibrate with.
+        passes: that were asked for.
 
     Raises:
         ModelError: it does not run.
         DataError: rows that would ruin the model.
     """
-    content = float_model.read_bytes()
     if not passes.equalize:
         yield Prepared(path=float_model, content=content)
         return

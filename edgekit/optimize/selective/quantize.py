@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from edgekit.core.events import EventSink, ignore, task
 from edgekit.core.notice import Notice
 from edgekit.optimize import model_tree
 from edgekit.optimize.convert import Converted, check_mode, write
-from edgekit.optimize.edge_quantizer import EdgeQuantizer, open_edge_quantizer
-from edgekit.optimize.export import RecurrentLayer
+from edgekit.optimize.edge_quantizer import EdgeQuantizer
 from edgekit.optimize.passes.around import after
-from edgekit.optimize.passes.choice import Passes, check_passes
-from edgekit.optimize.quantize import TensorflowQuantizer, open_quantizer
+from edgekit.optimize.passes.choice import NO_PASSES, check_passes
+from edgekit.optimize.quantize import TensorflowQuantizer
 from edgekit.optimize.quantize_tflite import write_versioned
 from edgekit.optimize.selective import words
 from edgekit.optimize.selective.choose import Chooser, KeepAs, Kept, part_of
 from edgekit.optimize.selective.culprits import Culprit
+from edgekit.optimize.selective.engine import INT8_MODES, Int8Mode, open_engine
 from edgekit.optimize.selective.islands import Islands, count_islands
 from edgekit.optimize.selective.layers import find_layers, read_layers
 from edgekit.optimize.selective.rows import Figures, SearchRows
 from edgekit.optimize.selective.search import Candidate
 
-Mode = Literal["int8", "int8-float-io"]
-_MODES: tuple[Mode, ...] = ("int8", "int8-float-io")
 _KEEP_AS: tuple[KeepAs, ...] = ("float32", "int16")
-_QUANTIZERS = ("tensorflow", "ai-edge-quantizer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,10 +105,13 @@ def quantize_selectively(
         DependencyError: the quantizer is not installed.
         ModelError: not a float model, or one that the quantizer refuses.
     """
-    wanted = check_mode(mode, _MODES, "mode for selective quantization")
+    wanted = check_mode(mode, INT8_MODES, "mode for selective quantization")
     kind = check_mode(keep_as, _KEEP_AS, "way to keep a layer")
     passes = check_passes(wanted, ranges, equalize, bias_correction)
-    work = _opened(float_model, wanted, kind, representative, quantizer, recurrent, passes, on_event)
+    work = open_engine(
+        float_model, wanted, kind, representative, quantizer=quantizer, recurrent=recurrent, passes=passes,
+        on_event=on_event,
+    )  # fmt: skip
     graph = read_layers(work.content, work.source)
     named = find_layers(keep, graph) if keep is not None else None
     with task("read the search rows", on_event):
@@ -127,7 +126,7 @@ def quantize_selectively(
     result = chooser.attempts.figures(parts)
     content = chooser.build(frozenset(tensor for part in parts for tensor in part.tensors))
     notes: tuple[str, ...] = work.notes
-    if passes != Passes():
+    if passes != NO_PASSES:
         content, notes = after(work, content, passes, on_event)
         result = rows.figures(content)
         met = None if met is None else result.within(max_drop)
@@ -170,30 +169,11 @@ def quantize_selectively(
     )
 
 
-def _opened(
-    float_model: str,
-    mode: Mode,
-    keep_as: KeepAs,
-    representative: Mapping[str, Any],
-    quantizer: str | None,
-    recurrent: Sequence[Mapping[str, str]],
-    passes: Passes,
-    on_event: EventSink,
-) -> TensorflowQuantizer | EdgeQuantizer:
-    engine = quantizer or ("tensorflow" if "tensorflow" in sys.modules else "ai-edge-quantizer")
-    check_mode(engine, _QUANTIZERS, "quantizer")
-    with task("calibrate", on_event):
-        if engine == "ai-edge-quantizer" or keep_as == "int16":
-            return open_edge_quantizer(Path(float_model), mode, representative, passes, on_event)
-        layers = tuple(RecurrentLayer(name=item["name"], type=item["type"]) for item in recurrent)
-        return open_quantizer(Path(float_model), mode, representative, layers, passes, on_event)
-
-
 def _written(
     work: TensorflowQuantizer | EdgeQuantizer,
     content: bytes,
     out: str,
-    mode: Mode,
+    mode: Int8Mode,
     notes: tuple[str, ...],
     notices: tuple[Notice, ...],
     keep_as: KeepAs,
