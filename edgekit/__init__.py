@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from edgekit.verbs.inspect import audit, inspect
 
 from edgekit.core.version import VERSION
-from edgekit.verbs.optimize import convert, optimize, prune, quantize
+from edgekit.verbs.optimize import cluster, convert, distill, optimize, prune, quantize
 
 __version__ = VERSION
 
@@ -53,8 +53,10 @@ __all__ = [
     "Reach",
     "audit",
     "benchmark",
+    "cluster",
     "convert",
     "deploy",
+    "distill",
     "evaluate",
     "inspect",
     "open_artifact",

@@ -6,7 +6,9 @@ from __future__ import annotations
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("edgekit.cli.demo", "The whole path on the shipped example and this machine."),
     "inspect": ("edgekit.cli.inspect", "What is in a model file: layers or ops, sizes, inputs and outputs."),
-    "prune": ("edgekit.cli.prune", "Set small weights to zero, with fine-tuning."),
+    "prune": ("edgekit.cli.prune", "Set small weights to zero, or remove filters, with fine-tuning."),
+    "cluster": ("edgekit.cli.cluster", "Give the weights of each layer a few shared values, with fine-tuning."),
+    "distill": ("edgekit.cli.distill", "Train a smaller model on the outputs of this one."),
     "quantize": ("edgekit.cli.quantize", "Convert to a .tflite: int8, int16x8, dynamic, float16."),
     "convert": ("edgekit.cli.convert", "Convert to a float32 .tflite."),
     "optimize": ("edgekit.cli.optimize", "The steps of a recipe in order, scored after each."),

@@ -11,11 +11,12 @@ from edgekit.cli import options as o
 from edgekit.cli.benchmark import end_by_verdict, keep
 from edgekit.cli.invocation import command, new_app
 from edgekit.cli.output import Output
-from edgekit.cli.reaching import thread_counts
+from edgekit.cli.reaching import one_thread_count
 
 if TYPE_CHECKING:
     from edgekit.core.artifact import Artifact
     from edgekit.results.store import Store
+    from edgekit.verbs.boards import Reach
     from edgekit.verbs.deploy import Deployment
 
 app = new_app("Push, verify, smoke-test, activate and benchmark on a board.")
@@ -45,23 +46,22 @@ def deploy(
 
     Without MODEL.tflite: first optimizes what edgekit.toml in the current folder names.
     """
-    from edgekit.core.errors import UsageError
     from edgekit.results.store import open_store
     from edgekit.verbs.deploy import deploy as carry_out
 
     store = open_store()  # a store that cannot be opened is found out before minutes of work
-    threads = thread_counts(num_threads)
-    if threads is not None and len(threads) > 1:
-        raise UsageError("deploy takes one thread count", hint="`edgekit benchmark --num-threads 1,2` compares several")
+    threads = one_thread_count(num_threads)
     reach = way.reach()
     reach.target(device)  # a misspelt name is found before minutes of optimizing
     making = {"allow_float_fallback": allow_float_fallback, "trust_model": trust_model, "use_cache": not no_cache}
-    artifact = _from_project(out, **making) if tflite is None else None
+    artifact = None
+    if tflite is None:
+        artifact = _from_project(out, device=device, num_threads=threads, reach=reach, **making)
     done = carry_out(
         artifact or str(tflite),
         device=device,
         name=name,
-        num_threads=threads[0] if threads else None,
+        num_threads=threads,
         plan=None if no_benchmark else "quick" if quick else "standard",
         runtime=runtime,
         reach=reach,
@@ -70,7 +70,7 @@ def deploy(
     _show(done, artifact, store, out)
 
 
-def _from_project(out: Output, **options: bool) -> Artifact:
+def _from_project(out: Output, device: str, num_threads: int | None, reach: Reach, **options: Any) -> Artifact:
     """The artifact that ``edgekit.toml`` and the environment describe."""
     from edgekit.cli.project import FILE_NAME, read_project, with_environment
     from edgekit.core.errors import UsageError
@@ -95,7 +95,10 @@ def _from_project(out: Output, **options: bool) -> Artifact:
         recipe=project.recipe or "int8",
         output=project.output,
         metric=project.metric or "auto",
-        max_drop=project.budget.max_drop,
+        **project.budget.arguments(),
+        device=device if project.budget.needs_device else None,
+        num_threads=num_threads,
+        reach=reach,
         **options,
         on_event=out.on_event,
     )

@@ -27,6 +27,8 @@ def of_artifact(artifact: Artifact) -> dict[str, Any]:
         "steps": [of_step(step) for step in manifest.steps],
         "score": of_score(manifest.score),
         "audit": of_audit(manifest.audit),
+        "ablation": to_json(manifest.ablation),
+        "attempts": to_json(manifest.attempts),
         "warnings": to_json(manifest.warnings),
     }
 
@@ -41,6 +43,8 @@ def of_score(score: Score | None) -> dict[str, Any] | None:
         "final": score.final,
         "drop": score.drop,
         "count": score.count,
+        "ci95": score.ci95,
+        "drop_ci95": score.drop_ci95,
         "details": score.details,
     }
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgekit.cli import documents
 from edgekit.cli.output import Output
@@ -11,7 +12,9 @@ from edgekit.core import units
 from edgekit.core.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
+    from edgekit.cli.options import MakingOptions
     from edgekit.core.artifact import Artifact, Audit, Score
+    from edgekit.optimize.request import Trained
 
 
 def needed(model: Path | None, name: str) -> Path:
@@ -29,7 +32,7 @@ def show_artifact(artifact: Artifact, out: Output) -> None:
     """Keeps an optimization in the store and answers with it."""
     from edgekit.core.decode import to_json
     from edgekit.core.notice import Notice
-    from edgekit.report.terminal import steps_table
+    from edgekit.report.terminal import ablation_table, steps_table
     from edgekit.results.store import open_store
 
     manifest = artifact.manifest
@@ -44,16 +47,61 @@ def show_artifact(artifact: Artifact, out: Output) -> None:
     out.answer(
         documents.of_artifact(artifact),
         steps_table(manifest.steps, metric=metric),
+        *([ablation_table(manifest.steps[-1], manifest.ablation, metric=metric)] if manifest.ablation else []),
         *score_lines(manifest.score),
         audit_line(manifest.audit, manifest.kind),
         f"{artifact.path}  {units.size(manifest.size_bytes)}, {units.size(manifest.gzip_bytes)} compressed",
     )
 
 
+def without_project_output(making: MakingOptions) -> MakingOptions:
+    """The options without the output of ``edgekit.toml``, which is what the whole recipe makes."""
+    from edgekit.cli.project import read_project
+
+    if making.output is not None and str(making.output) == read_project(Path.cwd()).output:
+        return dataclasses.replace(making, output=None)
+    return making
+
+
+def show_trained(made: Trained, out: Output, *tables: Any) -> None:
+    """Answers with a model that is still to be trained or converted."""
+    from edgekit.core.decode import to_json
+    from edgekit.report.terminal import steps_table
+
+    out.notices(made.notices)
+    document = {
+        "artifact": {
+            key: to_json(getattr(made, key))
+            for key in ("path", "format", "sha256", "size_bytes", "gzip_bytes", "inputs", "outputs")
+        },
+        "steps": [documents.of_step(step) for step in made.steps],
+        "score": documents.of_score(made.score),
+        "warnings": to_json(made.notices),
+    }
+    out.answer(
+        document,
+        *tables,
+        steps_table(made.steps, metric=made.score.metric if made.score else None),
+        *score_lines(made.score),
+        f"{made.path}  {units.size(made.size_bytes)}, {units.size(made.gzip_bytes)} compressed",
+    )
+
+
+def group_table(details: dict[str, Any]) -> Any:
+    """The channels of each group of layers before and after; and the layers that were left alone."""
+    from edgekit.report.terminal import rows_table
+
+    rows = [(", ".join(group["layers"]), str(group["before"]), str(group["after"])) for group in details["groups"]]
+    rows += [(layer["name"], "", f"left: {layer['reason']}") for layer in details.get("frozen", ())]
+    return rows_table(("layers", "channels", "kept"), rows, right=(1,))
+
+
 def score_lines(score: Score | None) -> list[str]:
     """The score in a sentence, and how alike the outputs are."""
     if score is None:
         return ["not scored: there are no evaluation rows (--data or --evaluation)"]
+    from edgekit.report import words
+
     details = score.details
     alike = []
     if "same_class" in details:
@@ -62,7 +110,12 @@ def score_lines(score: Score | None) -> list[str]:
         alike.append(f"cosine {details['cosine']:.4f}")
     if "max_abs_difference" in details:
         alike.append(f"largest difference {details['max_abs_difference']:.3g}")
-    return [f"{score.count} evaluation rows; " + (", ".join(alike) or score.metric)]
+    lines = [f"{score.count} evaluation rows; " + (", ".join(alike) or score.metric)]
+    if score.ci95 is not None and score.drop_ci95 is not None:
+        low, high = (words.score(end, score.metric) for end in score.ci95)
+        lost = [words.drop(end, score.metric) for end in reversed(score.drop_ci95)]
+        lines.append(f"95 % intervals: {score.metric} {low} to {high}, change {lost[0]} to {lost[1]}")
+    return lines
 
 
 def audit_line(audit: Audit, kind: str) -> str:

@@ -62,6 +62,21 @@ MaxDrop = Annotated[
     float | None,
     typer.Option("--max-drop", envvar="EDGEKIT_MAX_DROP", min=0.0, help="Percentage points that may be lost."),
 ]
+MaxSize = Annotated[
+    str | None, typer.Option("--max-size", envvar="EDGEKIT_MAX_SIZE", help="Of the .tflite: 200kB, 1.5MB.")
+]
+MaxLatency = Annotated[
+    str | None,
+    typer.Option("--max-latency", envvar="EDGEKIT_MAX_LATENCY", help="Median on the board (--device): 5ms, 800us."),
+]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option("--max-memory", envvar="EDGEKIT_MAX_MEMORY", help="Peak memory on the board (--device): 30MB."),
+]
+Custom = Annotated[
+    list[str] | None,
+    typer.Option("--custom", help="module:name of a layer, loss or activation of your own; may be repeated."),
+]
 AllowFloat = Annotated[
     bool, typer.Option("--allow-float-fallback", help="Accept float ops where full-integer was asked for.")
 ]
@@ -121,6 +136,69 @@ class PreprocessingOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DataOptions:
+    """Rows for each role."""
+
+    data: Data = None
+    representative: Representative = None
+    evaluation: Evaluation = None
+    training: Training = None
+
+    def arguments(self) -> dict[str, Any]:
+        """As the verbs call them."""
+        return {
+            "data": self.data,
+            "representative": self.representative,
+            "evaluation": self.evaluation,
+            "training": self.training,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuningOptions:
+    """Fine-tuning; None: the step's own default."""
+
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Epochs of fine-tuning.")] = None
+    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Rows per training step (64).")] = None
+    optimizer: Annotated[str | None, typer.Option("--optimizer", help="adam, sgd, rmsprop or adamw.")] = None
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Of the optimizer.")] = None
+    loss: Annotated[str | None, typer.Option("--loss", help="Keras's name; default: the model's own.")] = None
+    seed: Annotated[int | None, typer.Option("--seed", help="Of shuffling and random layers.")] = None
+    fine_tune: Annotated[
+        str | None,
+        typer.Option("--fine-tune", help="labels, or distill: from the original's outputs."),
+    ] = None
+    temperature: Annotated[float | None, typer.Option("--temperature", help="Of soft targets in distill (4).")] = None
+    alpha: Annotated[float | None, typer.Option("--alpha", help="Weight of the soft targets in distill (0.7).")] = None
+
+    def arguments(self) -> dict[str, Any]:
+        """As the verbs call them: what was given."""
+        given = {key: getattr(self, key) for key in self.__dataclass_fields__}
+        return {key: value for key, value in given.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetOptions:
+    """What the result may cost beside accuracy, and what its steps paid."""
+
+    max_size: MaxSize = None
+    max_latency: MaxLatency = None
+    max_memory: MaxMemory = None
+    ablate: Annotated[
+        bool, typer.Option("--ablate", help="Make the result again without each step: what did it pay?")
+    ] = False
+
+    def arguments(self) -> dict[str, Any]:
+        """As the verbs call them."""
+        return {
+            "max_size": self.max_size,
+            "max_latency": self.max_latency,
+            "max_memory": self.max_memory,
+            "ablate": self.ablate,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MakingOptions:
     """What every command that makes a model takes."""
 
@@ -128,11 +206,13 @@ class MakingOptions:
     metric: Metric = "auto"
     max_drop: MaxDrop = None
     trust_model: TrustModel = False
+    custom: Custom = None
     no_cache: NoCache = False
 
     def arguments(self) -> dict[str, Any]:
         """As the verbs call them."""
         return {
+            "custom": tuple(self.custom or ()),
             "output": self.output,
             "metric": self.metric,
             "max_drop": self.max_drop,

@@ -12,6 +12,7 @@ from edgekit.core.errors import UsageError
 from edgekit.core.toml import read_toml
 
 FILE_NAME = "edgekit.toml"
+_LIMITS = ("max_size", "max_latency", "max_memory")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,9 +21,23 @@ class Budget:
 
     Attributes:
         max_drop: percentage points of the score that may be lost.
+        max_size: of the .tflite, e.g. ``200kB``.
+        max_latency, max_memory: on the device, e.g. ``5ms`` and ``30MB``.
     """
 
     max_drop: float | None = None
+    max_size: str | None = None
+    max_latency: str | None = None
+    max_memory: str | None = None
+
+    @property
+    def needs_device(self) -> bool:
+        """Whether one of them can only be judged on a board."""
+        return self.max_latency is not None or self.max_memory is not None
+
+    def arguments(self) -> dict[str, Any]:
+        """As the verbs call them."""
+        return {key.name: getattr(self, key.name) for key in fields(self)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +83,11 @@ def with_environment(project: Project) -> Project:
     """
     keys = [key.name for key in fields(Project) if key.name != "budget"]
     said = {key: value for key in keys if (value := os.environ.get(f"EDGEKIT_{key.upper()}"))}
-    budget = project.budget
+    limits: dict[str, Any] = {key: value for key in _LIMITS if (value := os.environ.get(f"EDGEKIT_{key.upper()}"))}
+    budget = replace(project.budget, **limits)
     if max_drop := os.environ.get("EDGEKIT_MAX_DROP"):
         try:
-            budget = Budget(max_drop=float(max_drop))
+            budget = replace(budget, max_drop=float(max_drop))
         except ValueError:
             raise UsageError(
                 f"EDGEKIT_MAX_DROP is {max_drop!r}, not a number", hint="e.g. EDGEKIT_MAX_DROP=0.5"
@@ -83,5 +99,5 @@ def defaults() -> dict[str, Any]:
     """The project file of the current directory as option name → default."""
     project = read_project(Path.cwd())
     flat = {key: value for key, value in decode.to_json(project).items() if key != "budget"}
-    flat["max_drop"] = project.budget.max_drop
+    flat |= project.budget.arguments()
     return {key: str(value) if key == "num_threads" else value for key, value in flat.items() if value is not None}

@@ -21,27 +21,59 @@ def quantize(
         Path | None, typer.Argument(envvar="EDGEKIT_MODEL", help="Keras file, SavedModel, .tflite.")
     ] = None,
     *,
-    data: o.Data = None,
-    representative: o.Representative = None,
-    evaluation: o.Evaluation = None,
+    rows: o.DataOptions,
     raw: o.PreprocessingOptions,
     mode: Annotated[
         str, typer.Option("--mode", help="int8, int8-float-io, int16x8, dynamic, float16, float32.")
     ] = "int8",
+    selective: Annotated[
+        bool, typer.Option("--selective", help="Find the layers that lose the accuracy, and keep those in float.")
+    ] = False,
+    keep: Annotated[
+        list[str] | None, typer.Option("--keep", help="A layer to keep out of int8, by name; may be repeated.")
+    ] = None,
+    equalize: Annotated[bool, typer.Option("--equalize", help="Cross-layer equalisation first.")] = False,
+    bias_correction: Annotated[bool, typer.Option("--bias-correction", help="Correct mean errors in biases.")] = False,
+    ranges: Annotated[
+        str | None, typer.Option("--ranges", help="Of activations: minmax, percentile or mse (minmax).")
+    ] = None,
+    qat: Annotated[bool, typer.Option("--qat", help="Train with the quantization; int8 and int8-float-io.")] = False,
+    preserve: Annotated[
+        str | None, typer.Option("--preserve", help="What --qat keeps: none, sparsity, clusters, both (none).")
+    ] = None,
+    tuning: o.TuningOptions,
     allow_float_fallback: o.AllowFloat = False,
     making: o.MakingOptions,
     out: Output,
 ) -> None:
     """Convert to a .tflite of one numeric mode, calibrated with representative rows."""
+    from edgekit.core.errors import UsageError
     from edgekit.verbs.optimize import quantize as carry_out
 
+    choices = {
+        "--selective": selective,
+        "--keep": keep,
+        "--equalize": equalize,
+        "--bias-correction": bias_correction,
+        "--ranges": ranges,
+    }
+    training = {f"--{key.replace('_', '-')}": True for key in tuning.arguments()} | {"--preserve": preserve}
+    wrong = [option for option, value in (choices if qat else training).items() if value]
+    if wrong:
+        raise UsageError(
+            f"{wrong[0]} does not go {'with' if qat else 'without'} --qat",
+            hint="--qat learns the ranges itself" if qat else "add --qat to train with the quantization",
+        )
+    given = {option[2:].replace("-", "_"): value for option, value in choices.items() if value}
     artifact = carry_out(
         needed(model, "MODEL"),
-        data=data,
-        representative=representative,
-        evaluation=evaluation,
+        **rows.arguments(),
         **raw.arguments(),
         mode=mode,
+        qat=qat,
+        preserve=preserve,
+        **given,
+        **tuning.arguments(),
         allow_float_fallback=allow_float_fallback,
         **making.arguments(),
         on_event=out.on_event,

@@ -54,3 +54,15 @@ def thread_counts(text: str | None) -> list[int] | None:
     if not counts or not all(1 <= count <= 1024 for count in counts):
         raise UsageError(f"--num-threads {text!r} is not a list of thread counts", hint="--num-threads 1  or  1,2,4")
     return counts
+
+
+def one_thread_count(text: str | None) -> int | None:
+    """``4`` → 4; None stays None.
+
+    Raises:
+        UsageError: several, or no whole number.
+    """
+    counts = thread_counts(text)
+    if counts is not None and len(counts) > 1:
+        raise UsageError("one thread count is wanted", hint="`edgekit benchmark --num-threads 1,2` compares several")
+    return counts[0] if counts else None

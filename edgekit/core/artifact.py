@@ -86,6 +86,10 @@ class Score:
         drop: percentage points lost where the metric is a fraction; else the relative change in percent
             (positive is worse).
         count: evaluation rows.
+        ci95: 95 % confidence interval of ``final`` (Wilson 1927 for counts, else bootstrap over the rows); None where
+            the metric has no value per row.
+        drop_ci95: likewise of ``drop``, from the same rows for both models (Agresti and Min 2005, else bootstrap). A
+            drop whose interval holds 0 may be noise.
         details: further figures (``cosine``, ``max_abs_difference``, …).
     """
 
@@ -94,7 +98,51 @@ class Score:
     final: float | None
     drop: float | None
     count: int
+    ci95: tuple[float, float] | None = None
+    drop_ci95: tuple[float, float] | None = None
     details: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What a model took on a board, with what the figures depend on.
+
+    Attributes:
+        device: name of the board.
+        latency_ns: median over its processes; ``ci95_ns`` its 95 % confidence interval.
+        peak_rss_bytes: peak resident memory of a process with the model.
+        runtime: name and version; ``num_threads`` of its interpreter.
+        processes: fresh processes that were measured.
+        verdict: ``valid``, ``unstable`` or ``invalid``, with ``reasons``.
+    """
+
+    device: str
+    latency_ns: float | None
+    ci95_ns: tuple[float, float] | None
+    peak_rss_bytes: int | None
+    runtime: str
+    num_threads: int
+    processes: int
+    verdict: str
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ablation:
+    """The recipe without one of its steps, beside the whole: what that step paid.
+
+    Attributes:
+        without: the step that was left out.
+        size_bytes, gzip_bytes, macs, score, drop, measured: of the result without it; see :class:`StepRecord`.
+    """
+
+    without: str
+    size_bytes: int
+    gzip_bytes: int
+    macs: int | None
+    score: float | None
+    drop: float | None
+    measured: Measured | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +162,11 @@ class StepRecord:
         cached: the result was taken from the cache this time.
         notes: what a person should read about this step.
         details: figures of the step's own (achieved sparsity per layer, largest difference, …).
+        macs: multiply-accumulates of one inference; None where an op cannot be counted.
+        parameters_count: values in the weights.
+        score_ci95, drop_ci95: see :class:`Score`.
+        measured: on the board, where one was named.
+        forecast: what was expected of the step before it was done, and whether that came true.
     """
 
     name: str
@@ -128,6 +181,12 @@ class StepRecord:
     cached: bool
     notes: tuple[str, ...] = ()
     details: dict[str, Any] = field(default_factory=dict)
+    macs: int | None = None
+    parameters_count: int | None = None
+    score_ci95: tuple[float, float] | None = None
+    drop_ci95: tuple[float, float] | None = None
+    measured: Measured | None = None
+    forecast: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +223,8 @@ class Manifest:
         kind: float32, float16, dynamic, int8, int8-float-io, int16x8.
         float_reference: sha256 of the float .tflite it is compared with.
         versions: package name → version.
+        ablation: what each step paid, where that was asked for.
+        attempts: the strengths of the recipe that were tried for the budgets, the last one being this result.
     """
 
     schema: Literal["edgekit.artifact/1"] = "edgekit.artifact/1"
@@ -187,6 +248,8 @@ class Manifest:
     warnings: tuple[Notice, ...]
     versions: dict[str, str]
     created: str
+    ablation: tuple[Ablation, ...] = ()
+    attempts: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

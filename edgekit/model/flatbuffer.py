@@ -56,6 +56,16 @@ def read(path: str) -> TfliteModel:
         ) from error
 
 
+def count(path: str) -> tuple[int, int]:
+    """Multiply-accumulates of one inference, and parameters.
+
+    Raises:
+        ModelError: truncated or damaged.
+    """
+    model = read(path)
+    return model.macs, model.parameters
+
+
 class _Reader:
     """One pass over the file; every length is checked against its size before anything loops over it."""
 

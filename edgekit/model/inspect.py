@@ -90,7 +90,7 @@ def _flatbuffer(model: TfliteModel) -> Flatbuffer:
     return Flatbuffer(
         ops=tuple(_summaries(model)),
         macs=model.macs,
-        parameters=sum(_elements(t.shape) for t in model.tensors if t.constant and _is_parameter(t.dtype, t.shape)),
+        parameters=model.parameters,
         weights_bytes=dict(sorted(sizes.items())),
         quantization=_quantization(model),
         sparsity=sum(zeros * count for zeros, count in counted) / total if total else None,
@@ -107,11 +107,6 @@ def _elements(shape: Iterable[int]) -> int:
     for size in shape:
         count *= abs(size)
     return count
-
-
-def _is_parameter(dtype: str, shape: tuple[int, ...]) -> bool:
-    """Weights and biases; not the shapes and axes that ops take as small integer tensors."""
-    return bool(shape) and (dtype not in ("int32", "int64") or (len(shape) == 1 and shape[0] > 8))
 
 
 def _summaries(model: TfliteModel) -> list[OpSummary]:

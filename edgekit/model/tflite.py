@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,6 +124,15 @@ class TfliteModel:
     def macs(self) -> int:
         """Multiply-accumulates of one inference, of the ops where they are known; loops count once."""
         return sum(op.macs or 0 for op in self.ops)
+
+    @property
+    def parameters(self) -> int:
+        """Values in weights and biases; not the shapes and axes that ops take as small integer tensors."""
+        return sum(
+            math.prod(map(abs, t.shape))
+            for t in self.tensors
+            if t.constant and t.shape and (t.scales or t.dtype not in ("int32", "int64"))
+        )
 
     @property
     def weights(self) -> tuple[Tensor, ...]:

@@ -21,17 +21,22 @@ class Agreement:
         self._cuts = [0, *numpy.cumsum(widths).tolist()]
         self._classes = classes
         self._same = self._compared = 0
+        self._rows: list[Array] = []
         self._dot = self._left = self._right = 0.0
         self._largest = 0.0
 
     def add(self, outputs: Array, reference: Array) -> None:
         """Takes a batch: float32 [rows, all values], both."""
+        same: list[Array] = []
         for start, stop, classes in zip(self._cuts, self._cuts[1:], self._classes):
             if classes > 1:
                 ours = outputs[:, start:stop].reshape(-1, classes).argmax(axis=1)
                 theirs = reference[:, start:stop].reshape(-1, classes).argmax(axis=1)
                 self._same += int((ours == theirs).sum())
                 self._compared += len(ours)
+                same.append((ours == theirs).reshape(len(outputs), -1))
+        if same:
+            self._rows.append(numpy.concatenate(same, axis=1).mean(axis=1, dtype=numpy.float32))
         ours, theirs = (numpy.nan_to_num(values.astype(numpy.float64)) for values in (outputs, reference))
         self._dot += float((ours * theirs).sum())
         self._left += float((ours**2).sum())
@@ -42,6 +47,10 @@ class Agreement:
     def same_class(self) -> float | None:
         """Fraction of predictions with the same largest output; None where outputs are no classes."""
         return self._same / self._compared if self._compared else None
+
+    def rows(self) -> Array | None:
+        """Fraction of each row's predictions with the reference's largest output, float32 [rows]; None without."""
+        return numpy.concatenate(self._rows) if self._rows else None
 
     @property
     def cosine(self) -> float:

@@ -37,6 +37,9 @@ class Metric(Protocol):
     def value(self) -> float:
         """The score of all batches."""
 
+    def rows(self) -> Array | None:
+        """One value per row, whose mean is the score: float32 [rows]; None where a score is not a mean."""
+
     @property
     def notes(self) -> tuple[str, ...]:
         """How the labels and outputs were understood."""
@@ -88,7 +91,7 @@ class _TopK:
     def __init__(self, k: int, kind: LabelKind) -> None:
         self.name = f"top-{k}"
         self._k, self._kind = k, kind
-        self._right = self._all = 0
+        self._rows: list[Array] = []
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -111,11 +114,13 @@ class _TopK:
             own = numpy.take_along_axis(scores, classes[:, None], axis=1)
             earlier = numpy.arange(scores.shape[1])[None] < classes[:, None]
             right = ((scores > own) | ((scores == own) & earlier)).sum(axis=1) < self._k
-        self._right += int(right.sum())
-        self._all += len(classes)
+        self._rows.append(right.reshape(len(labels), -1).mean(axis=1, dtype=numpy.float32))
 
     def value(self) -> float:
-        return self._right / self._all
+        return float(self.rows().mean(dtype=numpy.float64))
+
+    def rows(self) -> Array:
+        return numpy.concatenate(self._rows)
 
 
 class _Threshold:
@@ -125,8 +130,7 @@ class _Threshold:
 
     def __init__(self, kind: LabelKind) -> None:
         self._kind = kind
-        self._right = {0.5: 0, 0.0: 0}
-        self._all = 0
+        self._rows: dict[float, list[Array]] = {0.5: [], 0.0: []}
         self._probability = True
 
     @property
@@ -139,13 +143,16 @@ class _Threshold:
         if not set(numpy.unique(classes)) <= {0, 1}:
             raise DataError(f"label {int(classes.max())} near {place}: a model with one output has the classes 0 and 1")
         scores = outputs.reshape(-1)
-        for threshold in self._right:
-            self._right[threshold] += int(((scores > threshold) == (classes == 1)).sum())
+        for threshold, rows in self._rows.items():
+            right = (scores > threshold) == (classes == 1)
+            rows.append(right.reshape(len(labels), -1).mean(axis=1, dtype=numpy.float32))
         self._probability = self._probability and bool(((scores >= -1e-3) & (scores <= 1.001)).all())
-        self._all += len(classes)
 
     def value(self) -> float:
-        return self._right[0.5 if self._probability else 0.0] / self._all
+        return float(self.rows().mean(dtype=numpy.float64))
+
+    def rows(self) -> Array:
+        return numpy.concatenate(self._rows[0.5 if self._probability else 0.0])
 
 
 class _Error:
@@ -158,6 +165,7 @@ class _Error:
         self.name = name
         self._sum = 0.0
         self._all = 0
+        self._rows: list[Array] = []
 
     def add(self, labels: Array, outputs: Array, *, place: str) -> None:
         if labels.size != outputs.size:
@@ -166,11 +174,16 @@ class _Error:
                 hint=f"{self.name} compares value by value: give one label per output",
             )
         difference = outputs.astype(numpy.float64).reshape(-1) - labels.astype(numpy.float64).reshape(-1)
-        self._sum += float((difference**2 if self.name == "mse" else numpy.abs(difference)).sum())
+        lost = difference**2 if self.name == "mse" else numpy.abs(difference)
+        self._sum += float(lost.sum())
         self._all += difference.size
+        self._rows.append(lost.reshape(len(labels), -1).mean(axis=1).astype(numpy.float32))
 
     def value(self) -> float:
         return self._sum / self._all
+
+    def rows(self) -> Array:
+        return numpy.concatenate(self._rows)
 
 
 class _Auc:
@@ -209,6 +222,9 @@ class _Auc:
             raise DataError("auc needs rows of several classes, all rows are of one")
         self._skipped = self._units - len(areas)
         return sum(areas) / len(areas)
+
+    def rows(self) -> None:
+        return None
 
 
 def area(positive: Array, scores: Array) -> float:
@@ -252,3 +268,6 @@ class _Custom:
             raise UsageError(f"the metric {self.name} gave {found}", hint="return a finite number")
         self.fraction = self.higher_is_better and 0 <= found <= 1
         return found
+
+    def rows(self) -> None:
+        return None

@@ -1,83 +1,36 @@
-"""The fold: model → steps of a recipe → artifact. Cached by content, scored after every step, audited at the end."""
+"""A run: model → steps of a recipe → artifact; backs off until the budgets hold, audits, and accounts for each step."""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgekit.core import artifact as artifacts
-from edgekit.core import decode, files
-from edgekit.core.artifact import Artifact, Audit, Manifest, Score, StepRecord, TensorSpec
+from edgekit.core import decode, files, units
+from edgekit.core.artifact import Ablation, Artifact, Audit, Manifest, StepRecord
 from edgekit.core.aside import Aside
-from edgekit.core.errors import ModelError, UsageError
-from edgekit.core.events import EventSink, ignore, task
+from edgekit.core.errors import ModelError
+from edgekit.core.events import Event, EventSink, ignore, task
 from edgekit.core.hashing import sha256_file, sha256_tree
 from edgekit.core.notice import Notice
 from edgekit.core.places import cache_dir
-from edgekit.data.prepare import PreparedData, prepare_data
-from edgekit.data.spec import DataChoice
 from edgekit.model import safety
 from edgekit.model.format import detect_format
-from edgekit.optimize import budget
+from edgekit.optimize import backoff, budget
+from edgekit.optimize import request as requests
 from edgekit.optimize.audit import audit_tflite, require_full_integer
 from edgekit.optimize.cache import StepCache
-from edgekit.optimize.recipe import CALIBRATED, PruneStep, Recipe
-from edgekit.optimize.scorer import Scorer
-from edgekit.optimize.stages import Made, Source, Stages
+from edgekit.optimize.fold import Fold, Folded
+from edgekit.optimize.made import Source
+from edgekit.optimize.recipe import Recipe
+from edgekit.optimize.request import Request, Trained
+from edgekit.optimize.stages import Stages
+from edgekit.optimize.steps import CALIBRATED, QatStep, QuantizeStep
 from edgekit.optimize.versions import versions
 from edgekit.optimize.workers import Workers
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """One run of a recipe.
-
-    Attributes:
-        model: the file or folder to start from; it is never written.
-        recipe: what to do.
-        data: rows for the roles.
-        output: the .tflite to write, its manifest beside it.
-        metric: see :mod:`edgekit.optimize.score`.
-        max_drop: percentage points of the score that may be lost; None: any.
-        allow_float_fallback: accept float ops where full-integer was asked for.
-        trust: allow code inside the model file.
-        reuse: take finished steps from the cache.
-    """
-
-    model: Path
-    recipe: Recipe
-    data: DataChoice
-    output: Path
-    metric: str = "auto"
-    max_drop: float | None = None
-    allow_float_fallback: bool = False
-    trust: bool = False
-    reuse: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trained:
-    """A trainable model that a run ended with, before any quantization.
-
-    Attributes:
-        path: the file, of the kind that was given.
-        format: ``keras`` or ``h5``.
-        steps, score, inputs, outputs, notices: as in a manifest.
-    """
-
-    path: Path
-    format: str
-    sha256: str
-    size_bytes: int
-    gzip_bytes: int
-    steps: tuple[StepRecord, ...]
-    score: Score | None
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    notices: tuple[Notice, ...]
 
 
 def run(request: Request, on_event: EventSink = ignore) -> Artifact:
@@ -87,9 +40,9 @@ def run(request: Request, on_event: EventSink = ignore) -> Artifact:
         UsageError: the output cannot be written; data are missing.
         ModelError: the model cannot be used or converted; the result is not full-integer although it should be.
         DataError: the rows cannot be used.
-        BudgetError: the score dropped by more than ``max_drop``; every intermediate file stays.
+        BudgetError: no strength of the recipe holds all budgets; every intermediate file stays.
     """
-    with Workers(on_event) as workers:
+    with Workers(on_event, custom=request.custom) as workers:
         return _Run(request, workers, on_event).artifact()
 
 
@@ -99,18 +52,20 @@ def run_training(request: Request, on_event: EventSink = ignore) -> Trained:
     Raises:
         EdgekitError: as :func:`run`.
     """
-    with Workers(on_event) as workers:
+    with Workers(on_event, custom=request.custom) as workers:
         return _Run(request, workers, on_event).trained()
 
 
-def float32(model: Path, *, trust: bool, reuse: bool, on_event: EventSink = ignore) -> Path:
+def float32(
+    model: Path, *, trust: bool, reuse: bool, custom: tuple[str, ...] = (), on_event: EventSink = ignore
+) -> Path:
     """A Keras model or SavedModel as a float32 .tflite in the cache.
 
     Raises:
         ModelError: it cannot be used or converted.
     """
     safety.refuse_code(model, detect_format(model), trust=trust)
-    with Workers(on_event) as workers:
+    with Workers(on_event, custom=custom) as workers:
         return _stages(model, workers, trust=trust, reuse=reuse, on_event=on_event).baseline().tflite
 
 
@@ -119,60 +74,25 @@ def _stages(model: Path, workers: Workers, *, trust: bool, reuse: bool, on_event
     return Stages(source, StepCache(cache_dir() / "steps", reuse=reuse), workers, on_event)
 
 
-def _first_look(request: Request, stages: Stages) -> list[Notice]:
-    """What can be refused before any work."""
-    if request.output.resolve() == request.model.resolve():
-        raise UsageError(f"the output {request.output} is the source itself", hint="choose another place with -o")
-    files.check_writable(request.output)
-    files.check_writable(artifacts.manifest_path(request.output))
-    choice = request.data
-    for spec in (choice.data, choice.representative, choice.evaluation, choice.training):
-        if spec is not None:
-            spec.kind()  # raises where there is no such source
-    if request.recipe.calibrates and not (choice.data or choice.representative):
-        raise UsageError(
-            f"{request.recipe.mode} needs data to calibrate with, and there are none",
-            hint="give --data FILE (all roles), or --representative FILE and --evaluation FILE",
-        )
-    if request.max_drop is not None and not (choice.data or choice.evaluation):
-        raise UsageError(
-            "--max-drop needs rows to score with, and there are none",
-            hint="name them with --data or --evaluation, or leave --max-drop out",
-        )
-    return list(safety.refuse_code(request.model, stages.source.format, trust=request.trust))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Folded:
-    """Where the fold ended."""
-
-    points: list[Made]
-    prepared: PreparedData
-    scorer: Scorer
-    notices: tuple[Notice, ...]
-
-    @property
-    def made(self) -> Made:
-        """What the last step made."""
-        return self.points[-1]
-
-
 class _Run:
     def __init__(self, request: Request, workers: Workers, on_event: EventSink) -> None:
         self.request = request
         self.on_event = on_event
-        self.workers = workers
         self.stages = _stages(request.model, workers, trust=request.trust, reuse=request.reuse, on_event=on_event)
         if not self.stages.has_baseline():
             workers.warm_up()
-        self.notices = _first_look(request, self.stages)
+        requests.check(request)
+        self.notices = list(safety.refuse_code(request.model, self.stages.source.format, trust=request.trust))
+        self.fold = Fold(request, self.stages, workers, on_event)
+        self.attempts: list[dict[str, Any]] = []
 
     def artifact(self) -> Artifact:
-        return self._finished(self._fold())
+        return self._finished(self._searched())
 
     def trained(self) -> Trained:
-        end = self._fold()
+        end = self._searched()
         assert end.made.model is not None
+        self.fold.measure(end.points)
         steps = self._records(end)
         output = self.request.output
         with files.appearing(output) as temporary:
@@ -184,83 +104,117 @@ class _Run:
             size_bytes=output.stat().st_size,
             gzip_bytes=files.gzip_size(output),
             steps=steps,
-            score=end.scorer.score(end.made.tflite),
+            score=self.fold.score(end.made),
             inputs=end.made.inputs,
             outputs=end.made.outputs,
-            notices=end.notices,
+            notices=self._notices(end),
         )
 
-    def _fold(self) -> _Folded:
-        """The steps in order; scoring goes on beside the next step."""
-        request, notices = self.request, self.notices
-        baseline = self.stages.baseline()
-        prepared = self._prepared(baseline)
-        notices += prepared.notices
-        scorer = Scorer(baseline.tflite, prepared, request.metric, self.stages.cache, self.on_event)
-        scorer.begin(baseline.tflite)
-        scorer.begin_feeding()
-        points = [baseline]
-        for step in request.recipe.steps:
-            if isinstance(step, PruneStep):
-                points.append(self.stages.prune(points[-1], step, prepared))
-                budget.check_drop(request.max_drop, scorer.score(points[-1].tflite), points, request.recipe)
-            elif step.mode != "float32":
-                allow_float = request.allow_float_fallback
-                points.append(self.stages.quantize(points[-1], step, prepared, allow_float=allow_float))
-                scorer.begin(points[-1].tflite)
-            notices += points[-1].notices
-        doubt = scorer.feeding()
-        budget.check_feeding(request.max_drop, doubt, points)
-        notices += [doubt] if doubt else []
-        return _Folded(points=points, prepared=prepared, scorer=scorer, notices=tuple(dict.fromkeys(notices)))
+    def _searched(self) -> Folded:
+        """The recipe at the strength that holds all budgets.
 
-    def _prepared(self, baseline: Made) -> PreparedData:
-        recipe, choice = self.request.recipe, self.request.data
-        if choice.preprocessing is None and not recipe.calibrates:
-            return PreparedData()
-        shapes = [spec.shape for spec in baseline.outputs]
-        classes = shapes[0][-1] if len(shapes) == 1 and len(shapes[0]) == 2 and shapes[0][-1] > 0 else None
-        return prepare_data(
-            choice,
-            inputs=baseline.inputs,
-            needs_training=recipe.trains and (choice.data or choice.training) is not None,
-            needs_representative=recipe.calibrates,
-            num_classes=classes,
-            first_layers=self.stages.first_layers(),
-            child=self.workers.light_child,
-            on_event=self.on_event,
+        Raises:
+            BudgetError: there is none; or the float model is not fed as it was trained.
+        """
+        given, budgets = self.request.recipe, self.request.budgets
+        self.fold.begin()
+        search = backoff.Search(resources=budgets.limits_resources)
+        limited = (budgets.max_drop is not None or budgets.limits_resources) and backoff.can_back_off(given)
+        strength: float | None = search.first() if limited else 1.0
+        ends: dict[float, Folded] = {}
+        while strength is not None:
+            recipe = backoff.at_strength(given, strength)
+            end = ends[strength] = self.fold.through(recipe)
+            if not ends[strength].missed or len(ends) == 1:
+                doubt = self.fold.scorer.feeding()
+                budget.check_feeding(budgets, doubt, end.points)
+            if not limited:
+                break
+            self._tried(end, strength)
+            accurate = not any(miss.budget == "--max-drop" for miss in end.missed)
+            small = all(miss.budget == "--max-drop" for miss in end.missed)
+            strength = search.following(strength, accurate=accurate, small=small)
+        if not limited:
+            (end,) = ends.values()
+            if end.missed:
+                raise budget.failure(end.missed, self.fold.score(end.made), end.points, end.recipe)
+            return end
+        if search.best is None:
+            end = min(ends.values(), key=lambda folded: sum(miss.excess for miss in folded.missed))
+            raise budget.failure(end.missed, self.fold.score(end.made), end.points, given, self.attempts)
+        self._explain(given, ends[search.best], search.best)
+        return ends[search.best]
+
+    def _tried(self, end: Folded, strength: float) -> None:
+        """Keeps and tells how one attempt ended."""
+        score = self.fold.score(end.made)
+        measured = self.fold.measured.get(end.made.tflite)
+        self.attempts.append(
+            {
+                "strength": strength,
+                "steps": backoff.described(end.recipe),
+                "drop": None if score is None else score.drop,
+                "size_bytes": end.made.tflite.stat().st_size if end.complete else None,
+                "latency_ns": None if measured is None else measured.latency_ns,
+                "missed": [miss.text for miss in end.missed],
+            }
         )
+        verdict = "; ".join(miss.text for miss in end.missed) or "every budget holds"
+        self.on_event(Event(state="note", task="budgets", message=f"{backoff.described(end.recipe)}: {verdict}"))
 
-    def _records(self, end: _Folded) -> tuple[StepRecord, ...]:
-        return tuple(self._record(made, end.scorer) for made in end.points)
+    def _explain(self, given: Recipe, end: Folded, strength: float) -> None:
+        """What became of the recipe, where it was not carried out as it stands."""
+        if strength == 1.0:
+            return
+        tried = f"{len(self.attempts)} tried"
+        if strength == 0.0 and self.request.budgets.limits_resources:
+            left = ", ".join(step.step for step in given.steps if step not in end.recipe.steps)
+            text = f"good enough: {end.recipe.mode} alone holds every budget, so {left} was not needed"
+        elif strength < 1.0:
+            text = f"backed off to {backoff.described(end.recipe)} to hold the budgets ({tried})"
+        else:
+            text = f"went on to {backoff.described(end.recipe)} to hold the budgets ({tried})"
+        code = "good-enough" if strength == 0.0 and self.request.budgets.limits_resources else "strength-changed"
+        hint = "the steps as they were carried out are in the manifest" if strength else "the budgets decide"
+        self.notices.append(Notice(code=code, message=text, hint=hint))
 
-    def _record(self, made: Made, scorer: Scorer) -> StepRecord:
-        score = scorer.score(made.tflite)
-        return StepRecord(
-            name=made.name,
-            parameters=made.parameters,
-            path=str(made.model or made.tflite),
-            sha256=sha256_file(made.model or made.tflite),
-            size_bytes=made.tflite.stat().st_size,
-            gzip_bytes=files.gzip_size(made.tflite),
-            score=None if score is None else score.final,
-            drop=None if score is None else score.drop,
-            seconds=made.seconds,
-            cached=made.cached,
-            notes=made.notes,
-            details=made.details,
-        )
+    def _records(self, end: Folded) -> tuple[StepRecord, ...]:
+        return tuple(self.fold.record(made) for made in end.points)
 
-    def _finished(self, end: _Folded) -> Artifact:
-        request, made, scorer = self.request, end.made, end.scorer
+    def _notices(self, end: Folded) -> tuple[Notice, ...]:
+        doubt = self.fold.scorer.feeding()
+        noise = self._noise(end)
+        return tuple(dict.fromkeys([*self.notices, *end.notices, *([doubt] if doubt else []), *noise]))
+
+    def _noise(self, end: Folded) -> list[Notice]:
+        """Says where a difference of scores may be chance."""
+        score = self.fold.score(end.made)
+        if score is None or score.drop is None or score.drop_ci95 is None or score.drop == 0:
+            return []
+        low, high = score.drop_ci95
+        if not low < 0 < high:
+            return []
+        unit = "points" if score.metric.startswith(("top-", "auc", "agreement")) else "%"
+        return [
+            Notice(
+                code="drop-within-noise",
+                message=f"the change of {-score.drop:+.2f} {unit} on {score.count} rows may be chance "
+                f"(95 % interval {-high:+.2f} to {-low:+.2f})",
+                hint="score with more rows to tell smaller differences",
+            )
+        ]
+
+    def _finished(self, end: Folded) -> Artifact:
+        request, made, scorer = self.request, end.made, self.fold.scorer
         golden = Aside(lambda: scorer.golden(made.tflite))
         with task("audit", self.on_event):
             audit = audit_tflite(made.tflite)
+        self.fold.measure(end.points)
+        ablation = self._ablated(end) if request.ablate else ()
         steps = self._records(end)
-        self._check_audit(audit, steps)
-        score = scorer.score(made.tflite)
-        budget.check_drop(request.max_drop, score, end.points, request.recipe)
+        self._check_audit(audit, steps, end.recipe)
         preprocessing = request.data.preprocessing
+        prepared = self.fold.prepared
         manifest = Manifest(
             name=request.output.name.removesuffix(".tflite"),
             sha256=sha256_file(made.tflite),
@@ -269,30 +223,75 @@ class _Run:
             kind=request.recipe.mode,
             source=request.model.name,
             source_sha256=self.stages.source.sha256,
-            recipe=_recipe_values(request.recipe),
-            data=end.prepared.fingerprints,
+            recipe=_recipe_values(end.recipe),
+            data=prepared.fingerprints,
             preprocessing=decode.to_json(preprocessing) if preprocessing else {},
             steps=steps,
-            score=score,
+            score=scorer.score(made.tflite),
             audit=audit,
             inputs=made.inputs,
             outputs=made.outputs,
             golden=golden.result(),
             float_reference=sha256_file(scorer.reference),
-            warnings=end.notices,
+            warnings=self._notices(end),
             versions=versions(),
             created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            ablation=ablation,
+            attempts=tuple(self.attempts),
         )
         return artifacts.write_artifact(made.tflite, request.output, manifest)
 
-    def _check_audit(self, audit: Audit, steps: tuple[StepRecord, ...]) -> None:
-        if self.request.recipe.mode not in CALIBRATED:
+    def _ablated(self, end: Folded) -> tuple[Ablation, ...]:
+        """The recipe again without each of its steps."""
+        found: list[Ablation] = []
+        for index, step in enumerate(end.recipe.steps):
+            without = _without(end.recipe, index)
+            if without is None:
+                continue
+            other = self.fold.through(without, to_the_end=True)
+            self.fold.measure((other.made,))
+            score = self.fold.score(other.made)
+            found.append(
+                Ablation(
+                    without=step.step,
+                    size_bytes=other.made.tflite.stat().st_size,
+                    gzip_bytes=files.gzip_size(other.made.tflite),
+                    macs=self.fold.counted(other.made)[0],
+                    score=None if score is None else score.final,
+                    drop=None if score is None else score.drop,
+                    measured=self.fold.measured.get(other.made.tflite),
+                )
+            )
+            self.on_event(
+                Event(
+                    state="note",
+                    task="ablate",
+                    message=f"without {step.step}: {units.size(other.made.tflite.stat().st_size)}",
+                )
+            )
+        return tuple(found)
+
+    def _check_audit(self, audit: Audit, steps: tuple[StepRecord, ...], recipe: Recipe) -> None:
+        if recipe.mode not in CALIBRATED or recipe.keeps_float:
             return
         try:
-            require_full_integer(audit, allow_float=self.request.allow_float_fallback, mode=self.request.recipe.mode)
+            require_full_integer(audit, allow_float=self.request.allow_float_fallback, mode=recipe.mode)
         except ModelError as error:
             error.details.update({"steps": decode.to_json(steps), "audit": decode.to_json(audit)})
             raise
+
+
+def _without(recipe: Recipe, index: int) -> Recipe | None:
+    """The recipe without one step; the last one becomes a plain conversion. None where nothing would change."""
+    step = recipe.steps[index]
+    rest = (*recipe.steps[:index], *recipe.steps[index + 1 :])
+    if isinstance(step, QuantizeStep):
+        if step.mode == "float32":
+            return None
+        rest = (*rest, QuantizeStep(mode="float32"))
+    elif isinstance(step, QatStep):
+        rest = (*rest, QuantizeStep(mode=step.mode))
+    return dataclasses.replace(recipe, steps=rest)
 
 
 def _recipe_values(recipe: Recipe) -> dict[str, Any]:

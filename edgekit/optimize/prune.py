@@ -17,6 +17,7 @@ from edgekit.optimize import native_prune, tfmot_prune
 from edgekit.optimize.export import release_memory
 from edgekit.optimize.finetune import Tuning, plan_tuning
 from edgekit.optimize.sparsity import LayerSparsity, Pruned, Schedule, Unpruned, count, schedule, zeros
+from edgekit.optimize.tuning import FineTuning
 
 _ENDINGS = {
     "keras3-keras": ".keras",
@@ -48,12 +49,8 @@ def prune(
     sparsity: float = 0.5,
     initial_sparsity: float = 0.0,
     pattern: str = "unstructured",
-    epochs: int = 4,
-    batch_size: int = 64,
-    optimizer: str = "adam",
-    learning_rate: float = 1e-3,
-    loss: str | None = None,
-    seed: int = 0,
+    tuning: Mapping[str, Any] | None = None,
+    teacher: str | None = None,
     begin_step: int = 0,
     end_step: int | None = None,
     frequency: int | None = None,
@@ -70,12 +67,8 @@ def prune(
         sparsity: final fraction of zeros in every pruned kernel; ``2:4`` always has 0.5.
         initial_sparsity: where the schedule begins.
         pattern: ``unstructured``, ``block`` (4 inputs by 1 output) or ``2:4``.
-        epochs: of fine-tuning.
-        batch_size: rows per training step.
-        optimizer: ``adam``, ``sgd``, ``rmsprop`` or ``adamw``.
-        learning_rate: of the optimizer.
-        loss: Keras's name for one; None: the model's own, or the one that fits the labels.
-        seed: of shuffling and of random layers.
+        tuning: a :class:`~edgekit.optimize.tuning.FineTuning` as JSON values; None: its defaults.
+        teacher: what ``fine_tune="distill"`` learns from; see :func:`edgekit.optimize.finetune.plan_tuning`.
         begin_step: training step at which pruning begins.
         end_step: at which ``sparsity`` is reached; None: after half of the training.
         frequency: steps between two updates of the masks; None: a twentieth of the schedule.
@@ -91,30 +84,22 @@ def prune(
         loaded = load.load_model(Path(source), trust=trust)
     try:
         _check_keras(loaded, Path(out))
-        tuning, notices = plan_tuning(
-            loaded,
-            data,
-            epochs=epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            learning_rate=learning_rate,
-            loss=loss,
-            seed=seed,
-        )
+        learnt_from = None if teacher is None else Path(teacher)
+        course, notices = plan_tuning(loaded, data, FineTuning.of(tuning), learnt_from, trust=trust, on_event=on_event)
         plan = schedule(
             initial=initial_sparsity,
             final=sparsity,
-            steps=tuning.steps if tuning else 0,
+            steps=course.steps if course else 0,
             begin=begin_step,
             end=end_step,
             frequency=frequency,
         )
         with task("prune", on_event):
-            outcome = _pruned(loaded, plan, pattern, tuning, on_event)
+            outcome = _pruned(loaded, plan, pattern, course, on_event)
             _forget_moments(outcome.model)
             with files.appearing(Path(out)) as temporary:
                 outcome.model.save(str(temporary))
-        record = _record(out, outcome, tuning, (*loaded.notices, *notices))
+        record = _record(out, outcome, course, (*loaded.notices, *notices))
     finally:
         load.forget()  # its weights have changed
         release_memory(Path(source).stat().st_size)

@@ -4,74 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from edgekit.core import decode
 from edgekit.core.errors import UsageError
 from edgekit.core.suggest import unknown
-
-Mode = Literal["int8", "int8-float-io", "int16x8", "dynamic", "float16", "float32"]
-Pattern = Literal["unstructured", "block", "2:4", "filters"]
-
-MODES: tuple[Mode, ...] = ("int8", "int8-float-io", "int16x8", "dynamic", "float16", "float32")
-CALIBRATED: frozenset[Mode] = frozenset({"int8", "int8-float-io", "int16x8"})
-
-
-def _between(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be between {low:g} and {high:g}, found {value:g}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PruneStep:
-    """Magnitude pruning with a polynomial schedule and fine-tuning.
-
-    Attributes:
-        sparsity: final fraction of zeros in every pruned layer, 0 to below 1.
-        initial_sparsity: where the schedule begins.
-        pattern: unstructured, block (dense layers only), 2:4.
-        epochs: of fine-tuning; the sparsity is reached at half of them.
-        batch_size: rows per training step.
-        optimizer: ``adam`` or ``sgd``.
-        learning_rate: of the optimizer.
-        loss: Keras's name for a loss; None: the model's own, or the one that fits its output and the labels.
-        seed: of the shuffling and of every random layer.
-    """
-
-    step: Literal["prune"] = "prune"
-    sparsity: float = 0.5
-    initial_sparsity: float = 0.0
-    pattern: Pattern = "unstructured"
-    epochs: int = 4
-    batch_size: int = 64
-    optimizer: Literal["adam", "sgd"] = "adam"
-    learning_rate: float = 1e-3
-    loss: str | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        _between("sparsity", self.sparsity, 0.0, 0.99)
-        _between("initial_sparsity", self.initial_sparsity, 0.0, self.sparsity)
-        _between("epochs", self.epochs, 0, 10_000)
-        _between("batch_size", self.batch_size, 1, 1 << 20)
-        _between("learning_rate", self.learning_rate, 1e-9, 10.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuantizeStep:
-    """Conversion to a .tflite of one numeric mode.
-
-    Attributes:
-        mode: ``int8`` (integer inputs and outputs too), ``int8-float-io``, ``int16x8``, ``dynamic``, ``float16``,
-            ``float32``.
-    """
-
-    step: Literal["quantize"] = "quantize"
-    mode: Mode = "int8"
-
-
-Step = PruneStep | QuantizeStep
-_STEPS: dict[str, type[PruneStep] | type[QuantizeStep]] = {"prune": PruneStep, "quantize": QuantizeStep}
+from edgekit.optimize.steps import (
+    CALIBRATED,
+    STEPS,
+    BatchNormStep,
+    ClusterStep,
+    DistillStep,
+    FiltersStep,
+    Mode,
+    PruneStep,
+    QatStep,
+    QuantizeStep,
+    SparseStep,
+    Step,
+)
+from edgekit.optimize.tuning import FineTuning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,55 +33,166 @@ class Recipe:
     Attributes:
         name: of a built-in recipe, or of the file.
         description: what it is for.
-        steps: at least one; exactly one ``quantize``, at the end.
+        buys: what it buys, and where.
+        steps: at least one; exactly one ``quantize`` or ``qat``, at the end.
     """
 
     name: str
     description: str
+    buys: str = ""
     steps: tuple[Step, ...]
 
     @property
     def mode(self) -> Mode:
         """The numeric mode of the result; float32 while nothing quantizes."""
         last = self.steps[-1]
-        return last.mode if isinstance(last, QuantizeStep) else "float32"
+        return last.mode if isinstance(last, (QuantizeStep, QatStep)) else "float32"
 
     @property
     def trains(self) -> bool:
-        """Whether a step fine-tunes weights, so that training rows are wanted."""
-        return any(isinstance(step, PruneStep) and step.epochs > 0 for step in self.steps)
+        """Whether a step needs training rows: it fine-tunes, or gathers statistics."""
+        return any(
+            isinstance(step, BatchNormStep) or (isinstance(step, FineTuning) and step.epochs > 0) for step in self.steps
+        )
+
+    @property
+    def searches(self) -> bool:
+        """Whether a step looks for the layers that lose the accuracy, for which rows with labels are better."""
+        return any(isinstance(step, QuantizeStep) and step.selective for step in self.steps)
 
     @property
     def calibrates(self) -> bool:
         """Whether the mode needs a representative dataset."""
         return self.mode in CALIBRATED
 
+    @property
+    def keeps_float(self) -> bool:
+        """Whether the result may have float layers although its mode is full-integer."""
+        last = self.steps[-1]
+        return isinstance(last, QuantizeStep) and last.keeps_float
 
-def _builtin(name: str, description: str, *steps: Step) -> tuple[str, Recipe]:
-    return name, Recipe(name=name, description=description, steps=steps)
+    @property
+    def needs(self) -> str:
+        """``nothing``, ``data``, ``data with labels``, ``a Keras model, data with labels``."""
+        training = [step for step in self.steps if isinstance(step, FineTuning) and step.epochs > 0]
+        if any(step.fine_tune == "labels" for step in training):
+            return "a Keras model; data with labels"
+        if training:
+            return "a Keras model; data (labels help)"
+        if self.trains:
+            return "a Keras model; data"
+        return "data" if self.calibrates else "nothing"
 
+
+def _builtin(name: str, description: str, buys: str, *steps: Step) -> tuple[str, Recipe]:
+    return name, Recipe(name=name, description=description, buys=buys, steps=steps)
+
+
+_DOWNLOAD = "a smaller download (gzip); no latency, no memory beyond int8's"
 
 BUILTIN: dict[str, Recipe] = dict(
     (
-        _builtin("int8", "full-integer int8: smallest and fastest on CPUs; needs data", QuantizeStep(mode="int8")),
+        _builtin(
+            "int8",
+            "full-integer int8",
+            "a quarter of the size, 2 to 4 times the speed on CPUs with int8 instructions",
+            QuantizeStep(mode="int8"),
+        ),
         _builtin(
             "prune-int8",
-            "half of the weights zeroed with fine-tuning, then int8: smaller download, no lower latency; needs labels",
+            "half of the weights zeroed with fine-tuning, then int8",
+            _DOWNLOAD,
             PruneStep(),
             QuantizeStep(mode="int8"),
         ),
         _builtin(
+            "filters-int8",
+            "whole filters removed with fine-tuning, then int8",
+            "size, memory and latency on every runtime, beyond int8's",
+            FiltersStep(ratio=0.5, epochs=8, iterations=2),
+            QuantizeStep(mode="int8"),
+        ),
+        _builtin(
+            "cluster-int8",
+            "16 weight values a layer with fine-tuning, then int8",
+            _DOWNLOAD,
+            ClusterStep(),
+            QuantizeStep(mode="int8"),
+        ),
+        _builtin(
+            "qat-int8",
+            "quantization-aware training to int8: where plain int8 loses too much",
+            "int8's size and speed with less loss of accuracy",
+            QatStep(),
+        ),
+        _builtin(
+            "pqat-int8",
+            "pruned, then quantization-aware training that keeps the zeros",
+            _DOWNLOAD,
+            PruneStep(),
+            QatStep(preserve="sparsity"),
+        ),
+        _builtin(
+            "cqat-int8",
+            "clustered, then quantization-aware training that keeps the clusters",
+            _DOWNLOAD,
+            ClusterStep(),
+            QatStep(preserve="clusters"),
+        ),
+        _builtin(
+            "pcqat-int8",
+            "pruned, clustered, then quantization-aware training that keeps both",
+            "the smallest download; no latency, no memory beyond int8's",
+            PruneStep(),
+            ClusterStep(preserve_sparsity=True),
+            QatStep(preserve="both"),
+        ),
+        _builtin(
+            "distill-int8",
+            "a model of half the width learns from the original, then int8",
+            "size, memory and latency on every runtime, beyond int8's; longer training",
+            DistillStep(),
+            QuantizeStep(mode="int8"),
+        ),
+        _builtin(
+            "filters-distill-int8",
+            "filters removed, fine-tuned on the original's outputs, then int8",
+            "as filters-int8, and it works without labels",
+            FiltersStep(ratio=0.5, epochs=8, iterations=2, fine_tune="distill"),
+            QuantizeStep(mode="int8"),
+        ),
+        _builtin(
+            "selective-int8",
+            "int8 with as few layers as needed left in float",
+            "most of int8's size and speed where plain int8 loses too much; needs no training",
+            QuantizeStep(mode="int8", selective=True),
+        ),
+        _builtin(
             "int16x8",
-            "int8 weights, int16 activations: where int8 loses too much; few fast kernels, so slow; needs data",
+            "int8 weights, int16 activations: where int8 loses too much",
+            "a quarter of the size; few fast kernels, so slow on CPUs",
             QuantizeStep(mode="int16x8"),
         ),
         _builtin(
             "dynamic",
-            "int8 weights, float activations: a quarter of the size; needs no data, can be slower than float",
+            "int8 weights, float activations",
+            "a quarter of the size; faster for dense layers, slower than float for depthwise ones",
             QuantizeStep(mode="dynamic"),
         ),
-        _builtin("float16", "float16 weights: half the size, the accuracy of float", QuantizeStep(mode="float16")),
-        _builtin("float32", "a plain conversion: the baseline", QuantizeStep(mode="float32")),
+        _builtin(
+            "float16",
+            "float16 weights, the accuracy of float",
+            "half the size; latency of float on CPUs, faster on GPUs",
+            QuantizeStep(mode="float16"),
+        ),
+        _builtin("float32", "a plain conversion", "nothing: the baseline", QuantizeStep(mode="float32")),
+        _builtin(
+            "xnnpack-sparse",
+            "four fifths of the weights of 1×1 convolutions zero, in the form that XNNPACK has sparse kernels for",
+            "latency in float on ARM with LiteRT, for MobileNet-like models; not in int8, not on x86",
+            SparseStep(),
+            QuantizeStep(mode="float32", sparse=True),
+        ),
     )
 )
 
@@ -148,14 +211,10 @@ def load_recipe(name: str) -> Recipe:
     raise UsageError(message, hint=f"{hint}; or a file: --recipe my-recipe.toml")
 
 
-def for_mode(mode: Mode) -> Recipe:
-    """The recipe that only converts to ``mode``."""
-    return Recipe(name=mode, description=f"conversion to {mode}", steps=(QuantizeStep(mode=mode),))
-
-
-def parameters(step: Step) -> dict[str, Any]:
-    """A step's parameters as JSON values, without its name."""
-    return {key: value for key, value in decode.to_json(step).items() if key != "step"}
+def for_step(step: Step) -> Recipe:
+    """The recipe of one step alone."""
+    name = step.mode if isinstance(step, QuantizeStep) else step.step
+    return Recipe(name=name, description=f"{step.step} alone", steps=(step,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,20 +236,20 @@ def _from_file(path: Path) -> Recipe:
 def _step(table: dict[str, Any], source: str) -> Step:
     kind = table.get("step")
     if not isinstance(kind, str):
-        raise UsageError(f"{source}: the key 'step' is missing", hint=f"known steps: {', '.join(_STEPS)}")
-    if kind not in _STEPS:
-        message, hint = unknown("step", kind, _STEPS)
+        raise UsageError(f"{source}: the key 'step' is missing", hint=f"known steps: {', '.join(STEPS)}")
+    if kind not in STEPS:
+        message, hint = unknown("step", kind, STEPS)
         raise UsageError(f"{source}: {message}", hint=hint)
     try:
-        return decode.from_json(_STEPS[kind], table, source=source)
+        return decode.from_json(STEPS[kind], table, source=source)
     except ValueError as error:
         raise UsageError(f"{source}: {error}") from None
 
 
 def _check_order(steps: tuple[Step, ...], source: str) -> None:
-    last = [index for index, step in enumerate(steps) if isinstance(step, QuantizeStep)]
+    last = [index for index, step in enumerate(steps) if isinstance(step, (QuantizeStep, QatStep))]
     if last != [len(steps) - 1]:
         raise UsageError(
-            f"{source}: a recipe ends with exactly one 'quantize' step, and has it only there",
+            f"{source}: a recipe ends with exactly one 'quantize' or 'qat' step, and has it only there",
             hint='end the file with:  [[steps]]  step = "quantize"  mode = "int8"',
         )

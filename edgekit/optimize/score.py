@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ class Evaluation:
             the outputs are no classes.
         cosine: of all outputs with the reference's; None without a reference.
         max_abs_difference: largest difference of any output value from the reference's; None without a reference.
+        ci95: of ``value``; None where the metric has no value per row.
         batch: rows per call of the interpreter.
         seconds: wall time of all of it.
         notes: how labels and outputs were understood.
@@ -47,6 +48,7 @@ class Evaluation:
     same_class: float | None = None
     cosine: float | None = None
     max_abs_difference: float | None = None
+    ci95: tuple[float, float] | None = None
     batch: int = 1
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
@@ -61,6 +63,7 @@ def score_tflite(
     batch: int | None = None,
     outputs: Path | None = None,
     reference_outputs: Path | None = None,
+    row_values: Path | None = None,
     time_limit_s: float = 6 * 3600,
     on_event: EventSink = ignore,
 ) -> Evaluation:
@@ -75,6 +78,7 @@ def score_tflite(
         batch: rows per call; None: as many as suit the model, if it computes the same as one by one.
         outputs: .npy to write: float32 [rows, all output values], outputs in the order of their names.
         reference_outputs: such a file of the float model, for agreement.
+        row_values: .npy to write, where the metric has a value per row: float32 [rows].
         time_limit_s: for all rows.
         on_event: hears how far it is.
 
@@ -91,6 +95,7 @@ def score_tflite(
         "num_threads": num_threads,
         "outputs": outputs,
         "reference_outputs": reference_outputs,
+        "row_values": row_values,
     }
     function = "edgekit.optimize.scoring:score_model"
     try:
@@ -105,12 +110,15 @@ def score_tflite(
     return from_json(Evaluation, answer, source="the score")
 
 
-def compared(reference: Evaluation, final: Evaluation) -> Score:
+def compared(
+    reference: Evaluation, final: Evaluation, drop_ci95: Callable[[], tuple[float, float]] | None = None
+) -> Score:
     """The score of a model beside that of the float model, for a manifest.
 
     Args:
         reference: of the float model.
         final: of the model in question, on the same rows; its agreement is with the reference's outputs.
+        drop_ci95: interval of ``reference - final`` in the metric's own unit; None where it is not known.
     """
     details = {
         name: value
@@ -122,12 +130,23 @@ def compared(reference: Evaluation, final: Evaluation) -> Score:
         if value is not None
     }
     before = 1.0 if final.metric == "agreement" else reference.value
-    lost = None
+    lost, interval = None, None
     if before is not None and final.value is not None:
         fraction = final.fraction and reference.fraction
-        lost = drop(before, final.value, fraction=fraction, higher_is_better=final.higher_is_better)
+        way = {"fraction": fraction, "higher_is_better": final.higher_is_better}
+        lost = drop(before, final.value, **way)
+        if drop_ci95 is not None:
+            ends = sorted(drop(before, before - end, **way) for end in drop_ci95())
+            interval = (ends[0], ends[1])
     return Score(
-        metric=final.metric, reference=before, final=final.value, drop=lost, count=final.count, details=details
+        metric=final.metric,
+        reference=before,
+        final=final.value,
+        drop=lost,
+        count=final.count,
+        ci95=final.ci95,
+        drop_ci95=interval,
+        details=details,
     )
 
 

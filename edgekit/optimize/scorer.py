@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from edgekit.optimize.score import Evaluation, compared, score_tflite
 from edgekit.optimize.versions import versions
 
 _OUTPUTS = "outputs.npy"
+_ROWS = "rows.npy"
 
 
 class Scorer:
@@ -68,7 +70,27 @@ class Scorer:
         final = self._evaluation(model)
         if model == self.reference and final.metric == "agreement":  # it agrees with itself
             return Score(metric="agreement", reference=1.0, final=1.0, drop=0.0, count=final.count)
-        return compared(reference, final)
+        return compared(reference, final, self._drop_interval(model, final))
+
+    def _drop_interval(self, model: Path, final: Evaluation) -> Callable[[], tuple[float, float]] | None:
+        """The interval of what was lost, from both models' values for the same rows."""
+        if model == self.reference:
+            return None
+        mine = self._started(model).result()[1].with_name(_ROWS)
+        theirs = self._started(self.reference).result()[1].with_name(_ROWS)
+        if not mine.exists() or (final.metric != "agreement" and not theirs.exists()):
+            return None
+
+        def interval() -> tuple[float, float]:
+            import numpy
+
+            from edgekit.optimize import intervals
+
+            after = numpy.load(mine, allow_pickle=False)
+            before = numpy.ones_like(after) if final.metric == "agreement" else numpy.load(theirs, allow_pickle=False)
+            return intervals.of_difference(before, after)
+
+        return interval
 
     def golden(self, model: Path) -> tuple[GoldenSample, ...]:
         """A few real rows with what this model computes for them; none without rows."""
@@ -117,6 +139,7 @@ class Scorer:
                 metric=self._metric,
                 outputs=making.folder / _OUTPUTS if first else None,
                 reference_outputs=others,
+                row_values=making.folder / _ROWS,
                 on_event=lambda event: self._on_event(dataclasses.replace(event, task=name)),
             )
             making.record = to_json(evaluation)

@@ -1,74 +1,54 @@
-"""The steps of a run as cached calls: float32 baseline, prune, quantize; each gives what the next one needs."""
+"""The steps of a run as cached calls in child processes; each gives what the next one needs."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from edgekit.core import decode
-from edgekit.core.artifact import TensorSpec
 from edgekit.core.child import ChildDied
-from edgekit.core.errors import ModelError
+from edgekit.core.errors import ModelError, UsageError
 from edgekit.core.events import Event, EventSink
 from edgekit.core.hashing import sha256_file
-from edgekit.core.notice import Notice
 from edgekit.data.findings import FirstLayers
 from edgekit.data.prepare import PreparedData
 from edgekit.model import config as keras_config
-from edgekit.model.format import ModelFormat
 from edgekit.optimize.cache import StepCache
 from edgekit.optimize.converter_errors import explain_death
-from edgekit.optimize.recipe import CALIBRATED, PruneStep, QuantizeStep, parameters
+from edgekit.optimize.made import Made, Source, ending_of, notices_of, specs_of
+from edgekit.optimize.steps import (
+    CALIBRATED,
+    DistillStep,
+    LastStep,
+    QatStep,
+    QuantizeStep,
+    TrainingStep,
+    parameters,
+)
+from edgekit.optimize.tuning import FineTuning
 from edgekit.optimize.versions import versions
 from edgekit.optimize.workers import Workers
 
 _TFLITE = "model.tflite"
 _EXPORT = "saved_model"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """The model that a run starts from."""
-
-    path: Path
-    format: ModelFormat
-    sha256: str
-    trust: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """What a step made.
-
-    Attributes:
-        name: of the step.
-        parameters: everything the result depends on, beside its inputs.
-        tflite: the model at this point as a .tflite; float32 until the quantize step.
-        model: the trainable model at this point; None after the quantize step and where the source is a .tflite.
-        export: the SavedModel that ``tflite`` was converted from; None where the source is a .tflite.
-        exported: its record, for messages.
-        inputs, outputs: of ``tflite``.
-        seconds: of the work, when it was done.
-        cached: it was done before.
-        notes, details, notices: see :class:`~edgekit.core.artifact.StepRecord`.
-    """
-
-    name: str
-    parameters: dict[str, Any]
-    tflite: Path
-    model: Path | None
-    export: Path | None
-    exported: Mapping[str, Any]
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    seconds: float
-    cached: bool
-    notes: tuple[str, ...] = ()
-    details: dict[str, Any] = field(default_factory=dict)
-    notices: tuple[Notice, ...] = ()
+#: step → the function that does it in the TensorFlow child
+_FUNCTIONS = {
+    "prune": "edgekit.optimize.prune:prune",
+    "filters": "edgekit.optimize.filters.step:prune_filters",
+    "cluster": "edgekit.optimize.cluster:cluster",
+    "distill": "edgekit.optimize.distill.step:distill",
+    "xnnpack-sparse": "edgekit.optimize.sparse.xnnpack:xnnpack_sparse",
+    "batch-norm": "edgekit.optimize.refit.batch_norm:batch_norm",
+    "training-only": "edgekit.optimize.refit.training_only:training_only",
+    "qat": "edgekit.optimize.qat:qat",
+}
+_WORK = {"filters": "remove filters from", "batch-norm": "normalise", "training-only": "take out", "qat": "train"}
+_TUNING = tuple(field.name for field in fields(FineTuning))
+#: of a step's record, what is not a figure of its own
+_NO_DETAILS = ("path", "notes", "notices", "seconds", "inputs", "outputs", "mode", "size_bytes")
 
 
 class Stages:
@@ -91,46 +71,22 @@ class Stages:
             return self._given_tflite()
         return self._float32("float32", self.source.path, self.source.sha256, model=None)
 
-    def prune(self, made: Made, step: PruneStep, prepared: PreparedData) -> Made:
-        """Prunes the model at this point and converts it again."""
-        if made.export is None:
-            raise ModelError(
-                f"{self.source.path.name} is a .tflite, which has no layers to prune",
-                hint="start from the Keras model that it was made from",
-            )
-        source = made.model or self.source.path
-        values = parameters(step)
-        key = {
-            "source": self.source.sha256 if made.model is None else sha256_file(made.model),
-            "trust": self.source.trust,
-            "parameters": values,
-            "data": prepared.fingerprints.get("training"),
-            "versions": self._versions,
-        }
-        found = self.cache.lookup("prune", key)
-        if found is None:
-            with self.cache.making("prune", key) as making:
-                begin = time.perf_counter()
-                answer = self._workers.heavy(
-                    "edgekit.optimize.prune:prune",
-                    source=str(source),
-                    out=str(making.folder / f"pruned{ending_of(self.source.format)}"),
-                    data=prepared.splits.training,
-                    trust=self.source.trust,
-                    **values,
-                )
-                making.record = {**answer, "path": Path(answer["path"]).name, "seconds": time.perf_counter() - begin}
-            folder, record, cached = making.folder, making.record, False
-        else:
-            (folder, record), cached = found, True
-            self._cached("prune")
-        pruned = folder / record["path"]
-        converted = self._float32("prune", pruned, sha256_file(pruned), model=pruned)
+    def transform(self, made: Made, step: TrainingStep, prepared: PreparedData) -> Made:
+        """Changes the model at this point and converts it again.
+
+        Raises:
+            ModelError: there is no Keras model at this point, or the step cannot be done on it.
+            ChildDied: TensorFlow crashed.
+        """
+        source = self._layers(made, step.step)
+        record, folder, cached = self._trained(made, step, prepared, f"model{ending_of(self.source.format)}", source)
+        changed = folder / record["path"]
+        converted = self._float32(step.step, changed, sha256_file(changed), model=changed)
         return Made(
-            name="prune",
-            parameters=values,
+            name=step.step,
+            parameters=parameters(step),
             tflite=converted.tflite,
-            model=pruned,
+            model=changed,
             export=converted.export,
             exported=converted.exported,
             inputs=converted.inputs,
@@ -138,45 +94,127 @@ class Stages:
             seconds=record["seconds"],
             cached=cached,
             notes=tuple(record.get("notes", ())),
-            details={
-                k: record[k] for k in ("sparsity", "layers", "unpruned", "engine", "rebuilt_difference") if k in record
-            },
-            notices=_notices(record),
+            details=_details(record),
+            notices=notices_of(record),
         )
 
-    def quantize(self, made: Made, step: QuantizeStep, prepared: PreparedData, *, allow_float: bool) -> Made:
-        """Converts to the numeric mode of the step."""
-        calibrated = step.mode in CALIBRATED
+    def finish(self, made: Made, step: LastStep, prepared: PreparedData, *, allow_float: bool, max_drop: float) -> Made:
+        """Makes the .tflite that the recipe ends with.
+
+        Args:
+            made: the model at this point.
+            step: the last one.
+            prepared: rows.
+            allow_float: let ops without an int16x8 kernel stay in float.
+            max_drop: percentage points that a selective step may lose.
+
+        Raises:
+            ModelError: the model cannot be converted to this mode.
+        """
+        if isinstance(step, QatStep):
+            return self._qat(made, step, prepared)
+        return self._quantize(made, step, prepared, allow_float=allow_float, max_drop=max_drop)
+
+    def _layers(self, made: Made, step: str) -> Path:
+        """The Keras model at this point."""
+        if made.export is None:
+            raise ModelError(
+                f"{self.source.path.name} is a .tflite, which has no layers to {_WORK.get(step, step)}",
+                hint="start from the Keras model that it was made from",
+            )
+        return made.model or self.source.path
+
+    def _trained(
+        self, made: Made, step: TrainingStep | QatStep, prepared: PreparedData, name: str, source: Path
+    ) -> tuple[dict[str, Any], Path, bool]:
+        """The record of a step that TensorFlow does, its folder, and whether it was there already."""
+        own, tuning = _divided(step)
+        arguments: dict[str, Any] = dict(own)
+        used: dict[str, Any] = {}
+        if isinstance(step, FineTuning):
+            arguments["tuning"] = tuning
+            if step.fine_tune == "distill":
+                teacher = self.baseline().tflite
+                arguments["teacher"], used["teacher"] = str(teacher), sha256_file(teacher)
+        if isinstance(step, DistillStep) and step.student is not None:
+            used["student"] = sha256_file(_existing(step.student))
+        if isinstance(step, QatStep):
+            arguments["representative"] = prepared.splits.representative
+            used["representative"] = prepared.fingerprints.get("representative")
+        key = {
+            "source": self.source.sha256 if made.model is None else sha256_file(made.model),
+            "trust": self.source.trust,
+            "parameters": parameters(step),
+            "data": prepared.fingerprints.get("training"),
+            "versions": self._versions,
+            **used,
+        }
+        found = self.cache.lookup(step.step, key)
+        if found is not None:
+            self._cached(step.step)
+            return found[1], found[0], True
+        with self.cache.making(step.step, key) as making:
+            begin = time.perf_counter()
+            answer = self._workers.heavy(
+                _FUNCTIONS[step.step],
+                source=str(source),
+                out=str(making.folder / name),
+                data=prepared.splits.training,
+                trust=self.source.trust,
+                **arguments,
+            )
+            making.record = {**answer, "path": Path(answer["path"]).name, "seconds": time.perf_counter() - begin}
+        return making.record, making.folder, False
+
+    def _qat(self, made: Made, step: QatStep, prepared: PreparedData) -> Made:
+        source = self._layers(made, step.step)
+        try:
+            record, folder, cached = self._trained(made, step, prepared, _TFLITE, source)
+        except ChildDied as died:
+            raise explain_death(died, mode=step.mode, exported=made.exported) from died
+        return self._finished(made, step, record, folder / _TFLITE, cached=cached)
+
+    def _quantize(
+        self, made: Made, step: QuantizeStep, prepared: PreparedData, *, allow_float: bool, max_drop: float
+    ) -> Made:
+        searched = step.selective and not step.keep
         key = {
             "tflite": sha256_file(made.tflite),
-            "mode": step.mode,
+            "parameters": parameters(step),
             "allow_float": allow_float and step.mode == "int16x8",
-            "data": prepared.fingerprints.get("representative") if calibrated else None,
+            "data": prepared.fingerprints.get("representative") if step.mode in CALIBRATED else None,
+            "search": [max_drop, prepared.fingerprints.get("training")] if searched else None,
             "versions": self._versions,
         }
         found = self.cache.lookup("quantize", key)
         if found is None:
             with self.cache.making("quantize", key) as making:
                 begin = time.perf_counter()
-                answer = self._quantized(made, step, prepared, making.folder / _TFLITE, allow_float=allow_float)
+                answer = self._quantized(
+                    made, step, prepared, making.folder / _TFLITE, allow_float=allow_float, max_drop=max_drop
+                )
                 making.record = {**answer, "seconds": time.perf_counter() - begin}
             folder, record, cached = making.folder, making.record, False
         else:
             (folder, record), cached = found, True
             self._cached(f"quantize to {step.mode}")
+        return self._finished(made, step, record, folder / _TFLITE, cached=cached)
+
+    def _finished(self, made: Made, step: LastStep, record: Mapping[str, Any], tflite: Path, *, cached: bool) -> Made:
         return Made(
-            name="quantize",
+            name=step.step,
             parameters={**parameters(step), "samples": record.get("samples", 0)},
-            tflite=folder / _TFLITE,
+            tflite=tflite,
             model=None,
             export=None,
             exported=made.exported,
-            inputs=_specs(record["inputs"]),
-            outputs=_specs(record["outputs"]),
+            inputs=specs_of(record["inputs"]),
+            outputs=specs_of(record["outputs"]),
             seconds=record["seconds"],
             cached=cached,
             notes=tuple(note for note in record.get("notes", ()) if note not in made.notes),
-            notices=_notices(record),
+            details=_details(record),
+            notices=notices_of(record),
         )
 
     def first_layers(self) -> FirstLayers | None:
@@ -231,8 +269,8 @@ class Stages:
             model=model,
             export=folder / _EXPORT,
             exported=record["exported"],
-            inputs=_specs(record["inputs"]),
-            outputs=_specs(record["outputs"]),
+            inputs=specs_of(record["inputs"]),
+            outputs=specs_of(record["outputs"]),
             seconds=record["seconds"],
             cached=cached,
             notes=tuple(record.get("notes", ())),
@@ -240,37 +278,61 @@ class Stages:
         )
 
     def _quantized(
-        self, made: Made, step: QuantizeStep, prepared: PreparedData, out: Path, *, allow_float: bool
+        self, made: Made, step: QuantizeStep, prepared: PreparedData, out: Path, *, allow_float: bool, max_drop: float
     ) -> dict[str, Any]:
-        if made.export is None:
-            answer: dict[str, Any] = self._workers.light(
-                "edgekit.optimize.quantize_tflite:quantize_tflite",
-                source=str(made.tflite),
-                out=str(out),
-                mode=step.mode,
-                representative=prepared.splits.representative,
+        splits = prepared.splits
+        if step.mode not in CALIBRATED and made.export is not None:
+            if step.sparse:
+                return self._converting(
+                    step.mode, made.exported, str(made.export), out, "sparse.convert:convert_sparse"
+                )
+            return self._converting(step.mode, made.exported, str(made.export), out)
+        if step.sparse:
+            raise ModelError(
+                f"{self.source.path.name} is a .tflite, whose weights cannot be stored anew in the sparse encoding",
+                hint="start from the Keras model that it was made from",
+            )
+        passes = {"equalize": step.equalize, "bias_correction": step.bias_correction, "ranges": step.ranges}
+        passes = {key: value for key, value in passes.items() if value not in (False, "minmax")}
+        answer: dict[str, Any]
+        options: dict[str, Any] = {"out": str(out), "mode": step.mode, "representative": splits.representative}
+        if step.keeps_float:
+            call = self._workers.light if made.export is None else self._workers.heavy
+            answer = call(
+                "edgekit.optimize.selective.quantize:quantize_selectively",
+                float_model=str(made.tflite),
+                search=splits.training,
+                max_drop=max_drop,
+                keep=list(step.keep) or None,
+                keep_as=step.keep_as,
+                **options,
+                **passes,
             )
             return answer
-        if step.mode not in CALIBRATED:
-            return self._converting(step.mode, made.exported, str(made.export), out)
+        if made.export is None:
+            answer = self._workers.light(
+                "edgekit.optimize.quantize_tflite:quantize_tflite", source=str(made.tflite), **options, **passes
+            )
+            return answer
         try:
             answer = self._workers.heavy(
                 "edgekit.optimize.quantize:quantize",
                 float_model=str(made.tflite),
-                out=str(out),
-                mode=step.mode,
-                representative=prepared.splits.representative,
                 recurrent=made.exported.get("recurrent", ()),
                 allow_float=allow_float,
+                **options,
+                **passes,
             )
         except ChildDied as died:
             raise explain_death(died, mode=step.mode, exported=made.exported) from died
         return answer
 
-    def _converting(self, mode: str, exported: Mapping[str, Any], export: str, out: Path) -> dict[str, Any]:
+    def _converting(
+        self, mode: str, exported: Mapping[str, Any], export: str, out: Path, function: str = "convert:convert"
+    ) -> dict[str, Any]:
         try:
             answer: dict[str, Any] = self._workers.heavy(
-                "edgekit.optimize.convert:convert", saved_model=export, out=str(out), mode=mode
+                f"edgekit.optimize.{function}", saved_model=export, out=str(out), mode=mode
             )
         except ChildDied as died:
             raise explain_death(died, mode=mode, exported=exported) from died
@@ -280,16 +342,18 @@ class Stages:
         self._on_event(Event(state="note", task=name, message="from the cache"))
 
 
-def ending_of(fmt: ModelFormat) -> str:
-    """Of the file that holds a trainable model of this format; ``.keras`` for those that are folders."""
-    if fmt.name == "saved-model":
-        return ".keras"
-    return ".h5" if fmt.name.endswith("-h5") else ".keras"
+def _divided(step: TrainingStep | QatStep) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A step's own parameters, and those of its fine-tuning."""
+    values = parameters(step)
+    tuning = {key: values.pop(key) for key in _TUNING if key in values}
+    return values, tuning
 
 
-def _specs(values: Any) -> tuple[TensorSpec, ...]:
-    return tuple(decode.from_json(TensorSpec, item, source="step", lenient=True) for item in values)
+def _details(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key not in _NO_DETAILS}
 
 
-def _notices(record: Mapping[str, Any]) -> tuple[Notice, ...]:
-    return tuple(decode.from_json(Notice, item, source="step") for item in record.get("notices", ()))
+def _existing(path: str) -> Path:
+    if not Path(path).exists():
+        raise UsageError(f"no such student: {path}", hint="name a Keras model, or leave it out to have one derived")
+    return Path(path)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-OPTIMIZERS = ("adam", "sgd", "rmsprop", "adamw")
+from edgekit.core import decode
+from edgekit.core.errors import UsageError
 
 
 def between(name: str, value: float, low: float, high: float) -> None:
@@ -51,3 +53,15 @@ class FineTuning:
         between("learning_rate", self.learning_rate, 1e-9, 10.0)
         between("temperature", self.temperature, 0.5, 100.0)
         between("alpha", self.alpha, 0.0, 1.0)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any] | None) -> FineTuning:
+        """From JSON values; None: the defaults.
+
+        Raises:
+            UsageError: an unknown key, or a value out of range.
+        """
+        try:
+            return decode.from_json(cls, dict(values or {}), source="fine-tuning")
+        except ValueError as error:
+            raise UsageError(f"fine-tuning: {error}") from None

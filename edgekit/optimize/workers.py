@@ -20,12 +20,17 @@ _LIGHT = ("edgekit.data.prepare", "edgekit.data.check", "edgekit.data.dataset", 
 class Workers:
     """Starts each process when it is first needed and ends both with the block.
 
+    Args:
+        on_event: hears of the progress.
+        custom: ``module:name`` of the user's own layers, for the process with TensorFlow.
+
     Attributes:
         log: what the processes print; kept when one of them dies.
     """
 
-    def __init__(self, on_event: EventSink) -> None:
+    def __init__(self, on_event: EventSink, custom: tuple[str, ...] = ()) -> None:
         self._on_event = on_event
+        self._custom = custom
         self.log = _new_log()
         self._heavy: Child | None = None
         self._light: Child | None = None
@@ -65,6 +70,8 @@ class Workers:
         """
         self.warm_up()
         assert self._heavy is not None  # warm_up made it
+        if self._custom:  # each time: the process may be a new one, and what is registered already costs nothing
+            self._call(self._heavy, "edgekit.model.custom:register", {"names": list(self._custom)})
         return self._call(self._heavy, function, arguments)
 
     def light(self, function: str, /, **arguments: Any) -> Any:

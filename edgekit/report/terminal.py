@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgekit.core import units
-from edgekit.core.artifact import StepRecord
+from edgekit.core.artifact import Ablation, Measured, StepRecord
 from edgekit.core.decode import to_json
 from edgekit.measure.measurement import Measurement, to_document
 from edgekit.report import words
@@ -102,23 +102,77 @@ def results_table(results: Sequence[StoredResult]) -> RenderableType:
 
 
 def steps_table(steps: Sequence[StepRecord], *, metric: str | None = None) -> RenderableType:
-    """The steps of a recipe with what each did to size and score; their notes below."""
+    """The steps of a recipe with what each did to size, work, score and, on a board, latency; their notes below."""
     from rich.console import Group
 
+    measured = any(step.measured for step in steps)
     rows = [
         (
             step.name,
             units.size(step.size_bytes),
             units.size(step.gzip_bytes),
+            *(() if measured else (units.count(step.parameters_count),)),
+            units.count(step.macs),
             words.score(step.score, metric),
             words.drop(step.drop, metric),
-            "cached" if step.cached else units.seconds(step.seconds),
+            *((_latency(step.measured), _peak(step.measured)) if measured else (_took(step),)),
         )
         for step in steps
     ]
-    headers = ("step", "size", "gzip", metric or "score", "change", "took")
+    work, last = (("MACs",), ("latency", "memory")) if measured else (("params", "MACs"), ("took",))
+    headers = ("step", "size", "gzip", *work, metric or "score", "change", *last)
     notes = [_text(f"{step.name}: {note}") for step in steps for note in step.notes]
-    return Group(rows_table(headers, rows, right=(1, 2, 3, 4, 5)), *notes)
+    if measured:
+        notes.append(_text(_circumstances(steps)))
+    return Group(rows_table(headers, rows, right=tuple(range(1, len(headers)))), *notes)
+
+
+def _took(step: StepRecord) -> str:
+    return "cached" if step.cached else units.seconds(step.seconds)
+
+
+def ablation_table(final: StepRecord, ablation: Sequence[Ablation], *, metric: str | None = None) -> RenderableType:
+    """What each step paid: the result without it, and what the step made of that."""
+    rows = [
+        (
+            one.without,
+            words.change(one.size_bytes, final.size_bytes, "smaller", "larger"),
+            words.change(one.gzip_bytes, final.gzip_bytes, "smaller", "larger"),
+            words.change(one.macs, final.macs, "fewer", "more"),
+            words.drop(None if final.drop is None or one.drop is None else final.drop - one.drop, metric),
+            *((_latency_paid(one.measured, final.measured),) if one.measured and final.measured else ()),
+        )
+        for one in ablation
+    ]
+    board = ("latency",) if final.measured else ()
+    headers = ("it paid", "size", "gzip", "MACs", metric or "score", *board)
+    return rows_table(headers, rows, right=tuple(range(1, len(headers))))
+
+
+def _latency_paid(before: Measured, after: Measured) -> str:
+    text = words.latency_change((before.latency_ns, after.latency_ns), (before.ci95_ns, after.ci95_ns))
+    return "unclear" if text == words.UNCLEAR else text
+
+
+def _latency(measured: Measured | None) -> str:
+    if measured is None:
+        return words.NOTHING
+    mark = {"valid": "", "unstable": " ~", "invalid": " !"}[measured.verdict]
+    return f"{units.duration(measured.latency_ns)}{mark}"
+
+
+def _peak(measured: Measured | None) -> str:
+    return words.NOTHING if measured is None else units.size(measured.peak_rss_bytes)
+
+
+def _circumstances(steps: Sequence[StepRecord]) -> str:
+    """What the latencies of a table depend on."""
+    one = next(step.measured for step in steps if step.measured)
+    threads = f"{one.num_threads} thread{'s' * (one.num_threads > 1)}"
+    marks = {step.measured.verdict for step in steps if step.measured}
+    text = f"latency: median of {one.processes} processes on {one.device}, {one.runtime}, {threads}; indicative"
+    text += "; ~ unstable" if "unstable" in marks else ""
+    return text + ("; ! invalid" if "invalid" in marks else "")
 
 
 def facts_table(facts: Sequence[tuple[str, object]], *, title: str | None = None) -> Table:

@@ -7,6 +7,7 @@ from typing import Any
 
 from edgekit.core import units
 
+UNCLEAR = "no clear difference"
 NOTHING = "–"
 _FRACTIONS = ("auc", "agreement")
 _NS = {"µs": 1e3, "ms": 1e6, "s": 1e9}
@@ -72,7 +73,7 @@ def latency_change(medians: Sequence[float | None], intervals: Sequence[Sequence
     """Faster or slower, and only where the 95 % intervals do not touch."""
     first, second = intervals
     if first and second and first[0] <= second[1] and second[0] <= first[1]:
-        return "no clear difference"
+        return UNCLEAR
     return change(medians[0], medians[1], "faster", "slower")
 
 

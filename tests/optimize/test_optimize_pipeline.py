@@ -25,7 +25,8 @@ from edgekit.core.events import Event
 from edgekit.core.hashing import sha256_file, sha256_tree
 from edgekit.data.spec import DataSpec
 from edgekit.optimize.golden import golden_samples
-from edgekit.optimize.recipe import QuantizeStep, Recipe
+from edgekit.optimize.recipe import Recipe
+from edgekit.optimize.steps import QuantizeStep
 from edgekit.verbs.demo import example_folder
 
 DIGITS = example_folder() / "digits.keras"

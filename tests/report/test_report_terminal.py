@@ -10,12 +10,13 @@ import pytest
 from rich.console import Console, RenderableType
 from synthetic_trials import BLIND, RUNTIME, SHA, make_memory_trial, make_samples
 
-from edgekit.core.artifact import StepRecord
+from edgekit.core.artifact import Ablation, Measured, StepRecord
 from edgekit.measure.measurement import MeasuredModel, Measurement, measurement_from
 from edgekit.measure.plan import make_plan
 from edgekit.measure.samples import Samples
 from edgekit.report.terminal import (
     Side,
+    ablation_table,
     benchmark_table,
     comparison_table,
     facts_table,
@@ -116,8 +117,47 @@ STEP = StepRecord(
     drop=0.22,
     seconds=75.2,
     cached=False,
+    macs=1_790_000,
+    parameters_count=60_600,
     notes=("dense_3 stays unpruned: it is the output layer",),
 )
+
+
+BOARD = Measured(
+    device="pi4",
+    latency_ns=7_180_000,
+    ci95_ns=(7_100_000, 7_260_000),
+    peak_rss_bytes=24_000_000,
+    runtime="LiteRT C API 2.3.0",
+    num_threads=4,
+    processes=3,
+    verdict="valid",
+)
+
+
+def test_steps_that_were_measured_show_latency_and_what_it_depends_on(request: pytest.FixtureRequest) -> None:
+    before = replace(STEP, measured=replace(BOARD, latency_ns=20_000_000, verdict="unstable"), notes=())
+    check("steps-measured", shown(steps_table([before, replace(before, measured=BOARD)], metric="top-1")), request)
+
+
+def test_what_each_step_paid_is_the_result_against_the_result_without_it(request: pytest.FixtureRequest) -> None:
+    final = replace(STEP, size_bytes=71_400, gzip_bytes=45_500, macs=600_000, drop=0.4, measured=BOARD)
+    slower = replace(BOARD, latency_ns=20_000_000, ci95_ns=(19_900_000, 20_100_000))
+    ablation = [
+        Ablation(
+            without="filters",
+            size_bytes=142_800,
+            gzip_bytes=91_000,
+            macs=1_200_000,
+            score=0.98,
+            drop=0.0,
+            measured=slower,
+        ),
+        Ablation(
+            without="prune", size_bytes=71_400, gzip_bytes=63_000, macs=600_000, score=0.98, drop=0.6, measured=BOARD
+        ),
+    ]
+    check("ablation", shown(ablation_table(final, ablation, metric="top-1")), request)
 
 
 def test_steps_are_listed_with_their_notes(request: pytest.FixtureRequest) -> None:

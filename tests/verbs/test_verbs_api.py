@@ -18,8 +18,8 @@ from edgekit.measure.plan import Plan
 
 PUBLIC = [
     *("Artifact", "EdgekitError", "Manifest", "Reach"),
-    *("audit", "benchmark", "convert", "deploy", "evaluate", "inspect", "open_artifact", "open_store"),
-    *("optimize", "prune", "quantize", "rollback"),
+    *("audit", "benchmark", "cluster", "convert", "deploy", "distill", "evaluate", "inspect"),
+    *("open_artifact", "open_store", "optimize", "prune", "quantize", "rollback"),
 ]
 
 
