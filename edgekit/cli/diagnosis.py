@@ -175,8 +175,9 @@ def _legend(found: Diagnosis) -> list[tuple[str, object]]:
     rows: list[tuple[str, object]] = []
     if evidence.timed:
         rows.append(("time", "of the ops; whole microseconds are counted, so ops below about 5 µs are rough"))
-        if any(share.delegated is False for share in evidence.shares):
-            rows.append(("*", "not taken by XNNPACK: the runtime's own kernel"))
+        left = dict.fromkeys(share.name for share in evidence.shares if share.delegated is False)
+        if left:
+            rows.append(("*", f"not taken by XNNPACK, the runtime has its own kernel: {', '.join(left)}"))
     if any(item.law is not None for item in evidence.spectra):
         about = "of the weight spectrum: 2 to 6 well trained, above under-trained, below over-trained"
         marks = {item.verdict for item in evidence.spectra}
@@ -187,7 +188,7 @@ def _legend(found: Diagnosis) -> list[tuple[str, object]]:
         ratio = evidence.cuts[0].ratios[0] if evidence.cuts[0].ratios else 0
         rows.append(("cut", f"score with {ratio:.0%} of this layer's filters gone, before any fine-tuning"))
     if evidence.quantization:
-        rows.append(("int8", "signal to quantization noise of the layer's output; below 20 dB is much noise"))
+        rows.append(("int8", "signal to noise at the output with only this layer in int8; 20 dB is 10 % of noise"))
     folded = [
         f"{pair[0]} of {pair[1]} {what}"
         for pair, what in (

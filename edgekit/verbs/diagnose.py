@@ -106,12 +106,10 @@ def diagnose(
     from pathlib import Path
 
     from edgekit.model.format import detect_format
-    from edgekit.model.tflite import read_tflite
     from edgekit.optimize.diagnose.evidence import Evidence
     from edgekit.optimize.diagnose.fusion import check_fusion
-    from edgekit.optimize.diagnose.inside import LeftOut, look_inside
+    from edgekit.optimize.diagnose.inside import LeftOut, is_integer, look_inside
     from edgekit.optimize.diagnose.layers import layer_shares
-    from edgekit.optimize.diagnose.owners import owned_ops
     from edgekit.optimize.diagnose.prescribe import prescribe, recipe_text
     from edgekit.optimize.diagnose.recommend import recommend
     from edgekit.verbs.boards import Reach
@@ -124,27 +122,26 @@ def diagnose(
     rows = choice({"data": data}, {"scale": scale, "mean": mean, "std": std, "preprocess": preprocess})
     fmt = detect_format(path)
     found = look_inside(path, rows, trust=trust_model, custom=tuple(custom), on_event=on_event)
-    flat = read_tflite(found.tflite)
+    flat, layers = found.flat, found.layers
     asked = _Asked()
     if device is None:
         hint = "--device NAME, or --device local"
         asked.left_out.append(LeftOut(part="time per layer", reason="no device was named", hint=hint))
     else:
         asked = _ask_device(found.tflite, flat, device, way, on_event)
-    layers = found.network.layers if found.network is not None else ()
-    owned = owned_ops(flat, layers)
     evidence = Evidence(
         model=path.stem,
         library=fmt.library if layers else "",
         size_bytes=flat.size_bytes,
-        shares=layer_shares(flat, owned, layers, asked.timings),
-        fusion=check_fusion(flat, owned, layers),
+        shares=layer_shares(flat, found.owned, layers, asked.timings),
+        fusion=check_fusion(flat, found.owned, layers),
         spectra=found.spectra,
         cuts=found.cuts,
         quantization=found.quantization,
+        int8=found.int8,
         whole_ns=asked.profile.whole_ns if asked.profile is not None else None,
         labels=found.labels,
-        integer=_is_integer(flat),
+        integer=is_integer(flat),
     )
     points, recipe = recommend(evidence), prescribe(evidence)
     return Diagnosis(
@@ -202,14 +199,3 @@ def _ask_device(lite: Path, flat: TfliteModel, name: str, reach: Reach, on_event
         ),
         notices=notices,
     )
-
-
-def _is_integer(flat: TfliteModel) -> bool:
-    """Whether integers flow between the ops, as in a model that was quantized."""
-    flowing = {
-        flat.tensors[i].dtype
-        for op in flat.ops
-        for i in (*op.inputs, *op.outputs)
-        if i >= 0 and not flat.tensors[i].constant
-    }
-    return bool(flowing & {"int8", "uint8", "int16"})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 from edgekit.optimize.diagnose.fusion import FusionCheck
 from edgekit.optimize.diagnose.layers import LayerShare
@@ -12,6 +11,7 @@ from edgekit.optimize.diagnose.spectrum import LayerSpectrum
 
 LITTLE_PP = 1.0  # percentage points that fine-tuning brings back
 _NOISY_DB = 20.0  # below this the noise of int8 is more than a hundredth of a signal's power
+_SUSPECTS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,16 +35,33 @@ class QuantizationSensitivity:
 
     Attributes:
         layer: name.
-        snr_db: signal to quantization noise of its output, dB; None where it was not measured.
-        gain: what is won back by keeping it alone out of int8, in percentage points; None likewise.
+        snr_db: signal to noise at the model's output with only this layer in int8, dB; None where there is no noise.
     """
 
     layer: str
     snr_db: float | None
-    gain: float | None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Int8Loss:
+    """What int8 throughout does to the model.
+
+    Attributes:
+        drop: of the score, in ``unit``; None where the quantized model gives no numbers.
+        unit: ``pp``, or ``%`` of the float score.
+        metric: of the score.
+        rows: that it was found on.
+        snr_db: signal to noise of the outputs.
+    """
+
+    drop: float | None
+    unit: str
+    metric: str
+    rows: int
+    snr_db: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What was found out about a model.
 
@@ -57,6 +74,7 @@ class Evidence:
         spectra: of the weights; empty where there is no Keras model.
         cuts: sensitivity to removing filters; empty where no data were given.
         quantization: sensitivity to int8, most sensitive first; likewise.
+        int8: what int8 throughout loses; None likewise.
         whole_ns: of one run on the device; None without one.
         labels: the data have labels; None: no data were given.
         integer: the model is quantized already.
@@ -70,6 +88,7 @@ class Evidence:
     spectra: tuple[LayerSpectrum, ...] = ()
     cuts: tuple[CutSensitivity, ...] = ()
     quantization: tuple[QuantizationSensitivity, ...] = ()
+    int8: Int8Loss | None = None
     whole_ns: float | None = None
     labels: bool | None = None
     integer: bool = False
@@ -79,10 +98,15 @@ class Evidence:
         """Whether a device was asked."""
         return self.whole_ns is not None
 
-    @cached_property
+    @property
     def basis(self) -> str:
         """What shares of work are measured by, in words."""
         return "time" if self.timed else "multiply-accumulates"
+
+    @property
+    def lies_in(self) -> str:
+        """``of the time is in``: what goes between a fraction of the work and the layers that have it."""
+        return f"of the {self.basis} {'is' if self.timed else 'are'} in"
 
     def work(self, share: LayerShare) -> float:
         """A layer's time where a device was asked, else its multiply-accumulates."""
@@ -114,14 +138,17 @@ def sensitive_to_cuts(found: Evidence) -> tuple[str, ...]:
     )
 
 
-def sensitive_to_int8(found: Evidence) -> tuple[str, ...]:
-    """Layers whose outputs int8 makes noisy, or that win something back when they are kept out of it."""
-    return tuple(
-        item.layer
-        for item in found.quantization
-        if (item.gain is not None and item.gain > LITTLE_PP / 2)
-        or (item.gain is None and item.snr_db is not None and item.snr_db < _NOISY_DB)
-    )
+def int8_hurts(found: Evidence) -> bool:
+    """Whether int8 throughout costs more than can be shrugged off."""
+    return found.int8 is not None and (found.int8.drop is None or found.int8.drop > LITTLE_PP / 2)
+
+
+def noisy_in_int8(found: Evidence) -> tuple[str, ...]:
+    """Layers that int8 makes the loudest noise in, where it hurts the model; the loudest first."""
+    if not int8_hurts(found):
+        return ()
+    noisy = [item.layer for item in found.quantization if item.snr_db is not None and item.snr_db < _NOISY_DB]
+    return tuple(noisy or [item.layer for item in found.quantization[:_SUSPECTS]])
 
 
 def like_random(found: Evidence) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ _KINDS = {
     "MEAN": "pooling",
     "SOFTMAX": "softmax",
 }
+_INNER = ("BatchNorm", "batchnorm", "act_quant", "weights_quant", "StatefulPartitionedCall")
 _WINDOWED = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
 
 
@@ -141,7 +142,7 @@ def op_label(model: TfliteModel, op: Op) -> str:
     """What to call an op that belongs to no layer: the last scope in the name of what it makes, and its position."""
     names = [model.tensors[i].name for i in op.outputs if i >= 0]
     scopes = [part.split("/") for part in (names[0].split(";") if names else [])]
-    known = [parts[-2] for parts in scopes if len(parts) > 1]
+    known = [part for parts in scopes for part in parts[:-1] if not part.startswith(_INNER)]
     return f"{known[-1] if known else op.name.lower()} (op {op.index})"
 
 

@@ -11,10 +11,10 @@ from edgekit.optimize.diagnose.evidence import (
     LITTLE_PP,
     CutSensitivity,
     Evidence,
+    int8_hurts,
     is_convolution,
     is_untrained,
     sensitive_to_cuts,
-    sensitive_to_int8,
 )
 from edgekit.optimize.diagnose.recommend import Point
 from edgekit.optimize.recipe import Recipe
@@ -52,7 +52,7 @@ def _last(found: Evidence) -> QuantizeStep:
         share.kind == "recurrent" and share.macs is None for share in found.shares
     ):
         return QuantizeStep(mode="dynamic")
-    return QuantizeStep(mode="int8", selective=bool(sensitive_to_int8(found)))
+    return QuantizeStep(mode="int8", selective=int8_hurts(found))
 
 
 def _ratios(cuts: Sequence[CutSensitivity]) -> dict[str, float]:

@@ -9,18 +9,18 @@ from edgekit.core import units
 from edgekit.optimize.diagnose.evidence import (
     LITTLE_PP,
     Evidence,
+    int8_hurts,
     is_convolution,
     is_untrained,
     like_random,
+    noisy_in_int8,
     sensitive_to_cuts,
-    sensitive_to_int8,
 )
 from edgekit.optimize.diagnose.layers import LayerShare
 
 _LARGE_PART = 0.5  # of the work or the bytes: what most of a model is made of
 _NOTABLE_PART = 0.1
 _TOO_QUICK_NS = 50_000.0  # below this a run is mostly calls and copies
-_STEPWISE = ("recurrent",)
 _NAMED = 4
 
 
@@ -80,7 +80,7 @@ def _convolutions(found: Evidence) -> Iterator[Point]:
     yield Point(
         code="filters",
         text="Remove filters: what goes makes every run shorter, in every runtime.",
-        reason=f"{of_kind:.0%} of the {found.basis} is in {_counted(shares, kind)} ({_names(found, shares)}){rest}",
+        reason=f"{of_kind:.0%} {found.lies_in} {_counted(shares, kind)} ({_names(found, shares)}){rest}",
     )
 
 
@@ -93,15 +93,14 @@ def _dense(found: Evidence) -> Iterator[Point]:
     work = found.part(lambda share: share.kind == "dense")
     place = next((i for i, share in enumerate(found.shares) if share is largest), 0)
     flattened = any(share.type == "Flatten" for share in found.shares[max(0, place - 3) : place])
-    text = "For the size, look at the dense layers: int8 makes a quarter of them, clustering or pruning a smaller "
-    text += "download."
+    text = "For the size, look at the dense layers: int8 quarters them, clustering or pruning shrinks the download."
     if flattened:
         text += f" With GlobalAveragePooling2D in place of Flatten, {largest.name} would nearly vanish (train again)."
     yield Point(
         code="dense-bytes",
         text=text,
         reason=f"{part:.0%} of the bytes ({units.size(sum(share.bytes for share in shares))}), but {work:.0%} of the "
-        f"{found.basis}, is in {_counted(shares, 'dense')}; the largest is {largest.name} with "
+        f"{found.basis}, are in {_counted(shares, 'dense')}; the largest is {largest.name} with "
         f"{largest.parameters:,} parameters",
     )
 
@@ -136,26 +135,32 @@ def _quantization(found: Evidence) -> Iterator[Point]:
             reason="tensors between its ops are integers already",
         )
         return
-    tender = sensitive_to_int8(found)
-    if tender:
-        known = {item.layer: item for item in found.quantization}
-        worst = known[tender[0]]
-        noise = f" (signal to noise {worst.snr_db:.0f} dB)" if worst.snr_db is not None else ""
+    if int8_hurts(found):
+        assert found.int8 is not None
+        lost = "no numbers" if found.int8.drop is None else f"{found.int8.drop:.1f} {found.int8.unit} less"
+        suspects = noisy_in_int8(found)
         yield Point(
             code="sensitive-to-int8",
-            text=f"Quantize to int8, but look for the layers to keep out of it: the recipe has `selective = true`. "
-            f"Suspects: {_list(tender)}.",
-            reason=f"int8 disturbs {worst.layer} most{noise}",
+            text="Quantize to int8, but keep the layers out of it that cannot bear it: the recipe has `selective = "
+            f"true`, which looks for them. Suspects: {_list(suspects)}.",
+            reason=f"plain int8 gives {lost} on {found.int8.rows:,} rows ({found.int8.metric}); the noise is loudest "
+            f"from {suspects[0]}" + _decibel(found, suspects[0]),
         )
         return
-    reason = "XNNPACK has int8 kernels for what this model is made of"
-    if found.quantization:
-        reason = "no layer stands out in the sensitivity scan"
+    reason = "XNNPACK has int8 kernels for what this model is made of; its accuracy was not looked at"
+    if found.int8 is not None and found.int8.drop is not None:
+        reason = f"plain int8 loses {max(found.int8.drop, 0.0):.1f} {found.int8.unit} on {found.int8.rows:,} rows "
+        reason += f"({found.int8.metric})"
     yield Point(
         code="int8",
         text="Quantize to int8: a quarter of the size, and on ARM boards mostly two to four times the speed.",
         reason=reason,
     )
+
+
+def _decibel(found: Evidence, layer: str) -> str:
+    known = next((item.snr_db for item in found.quantization if item.layer == layer), None)
+    return "" if known is None else f" ({known:.0f} dB alone)"
 
 
 def _depthwise(found: Evidence) -> Iterator[Point]:
@@ -176,13 +181,13 @@ def _pointwise(found: Evidence) -> Iterator[Point]:
         yield Point(
             code="xnnpack-sparse",
             text="For a float model on 64-bit ARM, try the recipe `xnnpack-sparse` too.",
-            reason=f"{part:.0%} of the {found.basis} is in 1×1 convolutions, for which XNNPACK has sparse kernels; "
+            reason=f"{part:.0%} {found.lies_in} 1×1 convolutions, for which XNNPACK has sparse kernels; "
             "there are none for int8 or x86",
         )
 
 
 def _recurrent(found: Evidence) -> Iterator[Point]:
-    names = [share.name for share in found.shares if share.kind in _STEPWISE]
+    names = [share.name for share in found.shares if share.kind == "recurrent"]
     if names and not found.integer:
         yield Point(
             code="recurrent",
