@@ -211,7 +211,7 @@ def _trace(loaded: LoadedModel) -> _Traced:
     The module keeps hold of the variables: what a SavedModel does not track, the converter drops.
     """
     tf = libraries.tensorflow()
-    specs = tuple(_fixed(spec) for spec in load.input_specs(loaded))
+    specs = tuple(fixed_input(spec) for spec in load.input_specs(loaded))
     outputs = load.output_names(loaded)
     module = tf.Module()
     if loaded.library == "keras":
@@ -243,7 +243,7 @@ def _output(name: str, tensor: Any) -> TensorSpec:
     return TensorSpec(name=name, dtype=tensor.dtype.name, shape=sizes)
 
 
-def _fixed(spec: TensorSpec) -> TensorSpec:
+def fixed_input(spec: TensorSpec) -> TensorSpec:
     """The input with batch 1.
 
     Raises:
