@@ -79,7 +79,7 @@ def training_only(source: str, out: str, *, trust: bool = False, on_event: Event
                     hint="name the model that these layers belong to",
                 )
             if removal.removed:
-                difference, notices = _difference(loaded, model), _compile_alike(loaded.model, model)
+                difference, notices = _difference(loaded, model), compile_alike(loaded.model, model)
             else:
                 difference, notices = 0.0, (_nothing(loaded, removal.left),)
             written.write(model, Path(out))
@@ -219,7 +219,7 @@ def _difference(loaded: LoadedModel, model: Any) -> float:
     return worst
 
 
-def _compile_alike(model: Any, new: Any) -> tuple[Notice, ...]:
+def compile_alike(model: Any, new: Any) -> tuple[Notice, ...]:
     """Compiles the new model with the loss, optimizer and metrics of the old one."""
     if not (getattr(model, "compiled", False) or getattr(model, "_is_compiled", False)):
         return ()
