@@ -97,9 +97,16 @@ def _elementwise(seen: Seen) -> Sequence[Layout | None]:
     if layout is not None:
         alone, keeps_zero = acts_alone(seen.layer)
         if not alone:
-            raise NotUnderstood("it compares channels")
-        if not keeps_zero:
+            seen.walk.channels.freeze(layout.ids, f"{seen.part.path} ({seen.kind}) compares or counts them")
+        elif not keeps_zero:
             seen.walk.channels.enliven(layout.ids)
+    return (layout,)
+
+
+def _normalization(seen: Seen) -> Sequence[Layout | None]:
+    layout = seen.inputs[0]
+    if layout is not None:
+        seen.walk.channels.freeze(layout.ids, f"{seen.part.path} holds a mean and a variance of the data for each")
     return (layout,)
 
 
@@ -232,6 +239,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(_SAME, _same),
     **dict.fromkeys(_ELEMENTWISE, _elementwise),
     "Softmax": _softmax,
+    "Normalization": _normalization,
     **dict.fromkeys(("Conv1D", "Conv2D", "Conv3D"), _convolution),
     **dict.fromkeys(("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"), _transposed),
     **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D"), _depthwise),
