@@ -88,12 +88,18 @@ def show_trained(made: Trained, out: Output, *tables: Any) -> None:
 
 
 def group_table(details: dict[str, Any]) -> Any:
-    """The channels of each group of layers before and after; and the layers that were left alone."""
+    """The channels of each group of layers before and after, and the groups that were left whole."""
     from edgekit.report.terminal import rows_table
 
-    rows = [(", ".join(group["layers"]), str(group["before"]), str(group["after"])) for group in details["groups"]]
-    rows += [(layer["name"], "", f"left: {layer['reason']}") for layer in details.get("frozen", ())]
-    return rows_table(("layers", "channels", "kept"), rows, right=(1,))
+    rows = [
+        (", ".join(group["layers"]), group["unit"], f"{group['before']} → {group['after']}", "")
+        for group in details["groups"]
+    ]
+    rows += [
+        (", ".join(group["layers"]), group["unit"], str(group["channels"]), group["reason"])
+        for group in details["left"]
+    ]
+    return rows_table(("layers", "", "kept", "left whole because"), rows)
 
 
 def score_lines(score: Score | None) -> list[str]:
