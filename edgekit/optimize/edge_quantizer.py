@@ -16,9 +16,8 @@ from edgekit.core.events import EventSink, ignore
 from edgekit.core.notice import Notice
 from edgekit.optimize import model_tree
 from edgekit.optimize.fixed_shapes import with_fixed_shapes
-from edgekit.optimize.passes.around import before
+from edgekit.optimize.passes.around import calibrate_with
 from edgekit.optimize.passes.choice import NO_PASSES, Passes
-from edgekit.optimize.passes.ranges import choose
 from edgekit.optimize.quantize import check_float
 from edgekit.optimize.representative import Rows, open_rows
 
@@ -88,6 +87,10 @@ class EdgeQuantizer:
             changed[name] = {**changed[name], **{end: changed[name][end] * 0 + value for end, value in ends}}
         return dataclasses.replace(self, statistics=changed)
 
+    def told(self, notes: Collection[str], notices: Collection[Notice] = ()) -> EdgeQuantizer:
+        """The same with more notes and notices."""
+        return dataclasses.replace(self, notes=(*self.notes, *notes), notices=(*self.notices, *notices))
+
 
 def open_edge_quantizer(
     source: Path,
@@ -112,27 +115,22 @@ def open_edge_quantizer(
             hint="give 100 to 500 typical inputs with --representative (or --data)",
         )
     rows = open_rows(representative, _one_sample(model, source), on_event)
-    fixed = with_fixed_shapes(source.read_bytes(), source.name)
-    with before(source, fixed, rows, passes) as prepared:
+
+    def calibrate(content: bytes) -> EdgeQuantizer:
         try:
-            content, signature = _signed(prepared.content, source.name)
-            recipe = _configured(aeq, content, mode).get_quantization_recipe()
-            statistics, samples = _calibrated(aeq, content, recipe, signature, rows)
+            signed, signature = _signed(content, source.name)
+            recipe = _configured(aeq, signed, mode).get_quantization_recipe()
+            statistics, samples = _calibrated(aeq, signed, recipe, signature, rows)
         except EdgekitError:
             raise
         except Exception as error:
             raise _refused(source.name, mode, error) from error
-    found = EdgeQuantizer(
-        source=source.name,
-        content=content,
-        statistics=statistics,
-        mode=mode,
-        rows=rows,
-        samples=samples,
-        notices=prepared.notices,
-    )
-    chosen = choose(content, source.name, rows, found.ranges, passes.ranges)
-    return dataclasses.replace(found.with_ranges(chosen.ranges), notes=(*prepared.notes, *chosen.notes))
+        return EdgeQuantizer(
+            source=source.name, content=signed, statistics=statistics, mode=mode, rows=rows, samples=samples
+        )
+
+    fixed = with_fixed_shapes(source.read_bytes(), source.name)
+    return calibrate_with(fixed, source.name, rows, passes, calibrate)
 
 
 def quantized_dynamic(source: Path) -> bytes:

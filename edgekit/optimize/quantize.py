@@ -9,6 +9,7 @@ equal to the public converter's, tensor by tensor.
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -23,9 +24,8 @@ from edgekit.optimize import converter_errors, kernel_versions, model_tree
 from edgekit.optimize.calibrate import calibrated, can_share, ranges_in, with_ranges
 from edgekit.optimize.convert import Converted, check_mode, write
 from edgekit.optimize.export import RecurrentLayer, release_memory
-from edgekit.optimize.passes.around import after, before
+from edgekit.optimize.passes.around import calibrate_with, finish
 from edgekit.optimize.passes.choice import NO_PASSES, Passes, check_passes
-from edgekit.optimize.passes.ranges import choose
 from edgekit.optimize.representative import Rows, open_rows
 
 QuantizeMode = Literal["int8", "int8-float-io", "int16x8"]
@@ -70,7 +70,7 @@ def quantize(
                 Path(float_model), Path(out), representative, layers, allow_float=allow_float, on_event=on_event
             )
         quantizer = open_quantizer(Path(float_model), wanted, representative, layers, passes, on_event)
-        content, notes = after(quantizer, quantizer.build(), passes, on_event)
+        content, notes = finish(quantizer, quantizer.build(), passes, on_event)
         model = model_tree.parse(content, out)
         result = write(
             model, content, Path(out), mode, samples=quantizer.samples, notes=notes, notices=quantizer.notices
@@ -139,6 +139,10 @@ class TensorflowQuantizer:
         """The same with other ranges for these tensors."""
         return dataclasses.replace(self, ranged=with_ranges(self.ranged, ranges))
 
+    def told(self, notes: Collection[str], notices: Collection[Notice] = ()) -> TensorflowQuantizer:
+        """The same with more notes and notices."""
+        return dataclasses.replace(self, notes=(*self.notes, *notes), notices=(*self.notices, *notices))
+
 
 def open_quantizer(
     float_model: Path,
@@ -158,25 +162,30 @@ def open_quantizer(
     check_float(model, float_model)
     rows = open_rows(representative, model_tree.inputs(model), on_event)
     spec = decode.from_json(DataSpec, dict(representative), source="representative dataset", error=DataError)
-    with before(float_model, float_model.read_bytes(), rows, passes) as prepared:
-        share = can_share(prepared.path, spec, rows.count)
-        try:
-            ranged, count = calibrated(prepared.content, rows, share)
-        except Exception as error:
-            by_op = converter_errors.tensors_by_op(model)
-            raise converter_errors.explain(error, mode=mode, recurrent=recurrent, layers_of_op=by_op) from error
-    chosen = choose(prepared.content, float_model.name, rows, ranges_in(ranged), passes.ranges)
-    return TensorflowQuantizer(
-        source=float_model.name,
-        content=prepared.content,
-        ranged=with_ranges(ranged, chosen.ranges) if chosen.ranges else ranged,
-        mode=mode,
-        rows=rows,
-        samples=count,
-        recurrent=recurrent,
-        notes=(*prepared.notes, *chosen.notes),
-        notices=prepared.notices,
-    )
+
+    def calibrate(content: bytes) -> TensorflowQuantizer:
+        with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+            path = float_model
+            if content is not given:  # a second process reads the file
+                path = Path(folder) / float_model.name
+                path.write_bytes(content)
+            try:
+                ranged, count = calibrated(content, rows, can_share(path, spec, rows.count))
+            except Exception as error:
+                by_op = converter_errors.tensors_by_op(model)
+                raise converter_errors.explain(error, mode=mode, recurrent=recurrent, layers_of_op=by_op) from error
+        return TensorflowQuantizer(
+            source=float_model.name,
+            content=content,
+            ranged=ranged,
+            mode=mode,
+            rows=rows,
+            samples=count,
+            recurrent=recurrent,
+        )
+
+    given = float_model.read_bytes()
+    return calibrate_with(given, float_model.name, rows, passes, calibrate)
 
 
 def check_float(model: Any, path: Path) -> None:

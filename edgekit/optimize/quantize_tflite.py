@@ -15,7 +15,7 @@ from edgekit.core.notice import Notice
 from edgekit.optimize import kernel_versions, model_tree
 from edgekit.optimize.convert import Converted, check_mode, write
 from edgekit.optimize.edge_quantizer import TfliteMode, open_edge_quantizer, quantized_dynamic
-from edgekit.optimize.passes.around import after
+from edgekit.optimize.passes.around import finish
 from edgekit.optimize.passes.choice import check_passes
 
 MODES: tuple[TfliteMode, ...] = get_args(TfliteMode)
@@ -52,7 +52,7 @@ def quantize_tflite(
         if wanted == "dynamic":
             return write_versioned(quantized_dynamic(Path(source)), Path(out), wanted)
         quantizer = open_edge_quantizer(Path(source), wanted, representative, passes, on_event)
-        content, notes = after(quantizer, quantizer.build(), passes, on_event)
+        content, notes = finish(quantizer, quantizer.build(), passes, on_event)
         return write_versioned(
             content, Path(out), wanted, samples=quantizer.samples, notes=notes, notices=quantizer.notices
         )

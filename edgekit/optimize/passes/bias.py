@@ -6,8 +6,8 @@ activation that is fused into the layer lets only a part of its inputs through; 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy
@@ -17,12 +17,12 @@ from edgekit.data.block import Array
 from edgekit.optimize import model_tree
 from edgekit.optimize.passes.activations import Activations
 from edgekit.optimize.passes.constants import constant, replace
+from edgekit.optimize.passes.error import OutputError
 from edgekit.optimize.representative import Rows
 
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
 _BIAS = {"TRANSPOSE_CONV": 3}  # the others: input 2
 _DATA = {"TRANSPOSE_CONV": 2}  # the others: input 0
-_ROWS = 64
 _LEAST_ACTIVE = 0.05  # a channel that is cut off nearly always tells nothing of its input
 
 
@@ -68,23 +68,18 @@ def correct_biases(
     model = model_tree.parse(content, source)
     reference = Activations(float_content, source)
     layers, without = _layers(model, reference.model)
-    given = list(islice(rows.part(), _ROWS))
-    outputs = [int(index) for index in reference.model.subgraphs[0].outputs]
-    wanted: dict[int, list[Array]] = {index: [] for index in outputs}
+    error = OutputError(float_content, source, rows)
     means: dict[int, Array] = {}
-    for row in given:
+    for row in error.rows:
         reference.run(row)
-        for index in outputs:
-            wanted[index].append(_held(reference.real(index)).copy())
         for layer in layers:
             here = _by_channel(_held(reference.real(layer.float_output))).mean(axis=0)
-            means[layer.float_output] = means.get(layer.float_output, 0) + here / len(given)
-    before = _error(content, source, given, list(wanted.values()))
+            means[layer.float_output] = means.get(layer.float_output, 0) + here / len(error.rows)
     changed, touched = content, 0
     for number, layer in enumerate(layers):
         done = (number + 1) / len(layers)
         on_event(Event(state="progress", task="correct biases", message=f"layer {number + 1}", fraction=done))
-        steps = _steps(changed, source, given, layer, means[layer.float_output])
+        steps = _steps(changed, source, error.rows, layer, means[layer.float_output])
         if steps.any():
             graph = model.subgraphs[0]
             bias = constant(model, graph, layer.bias)
@@ -92,16 +87,12 @@ def correct_biases(
             limits = numpy.iinfo(bias.dtype)
             replace(model, graph, layer.bias, numpy.clip(bias.astype(numpy.float64) + steps, limits.min, limits.max))
             changed, touched = model_tree.pack(model), touched + 1
-    after = _error(changed, source, given, list(wanted.values()))
+    before, after = error.of(content), error.of(changed)
     left = [f"no bias to correct in: {', '.join(without[:5])}{' …' if len(without) > 5 else ''}"] if without else []
+    moved = f"the outputs' error in int8 went from {before:.3g} to {after:.3g} of their power ({len(error.rows)} rows)"
     if not after < before:
-        note = f"bias correction was undone: the error of the outputs went from {before:.3g} to {after:.3g}"
-        return Corrected(content=content, layers=0, notes=(note, *left))
-    note = (
-        f"bias correction in {touched} layers: mean squared error of the outputs {before:.3g} → {after:.3g} "
-        f"on {len(given)} calibration rows"
-    )
-    return Corrected(content=changed, layers=touched, notes=(note, *left))
+        return Corrected(content=content, layers=0, notes=(f"bias correction undone: {moved}", *left))
+    return Corrected(content=changed, layers=touched, notes=(f"bias correction in {touched} layers: {moved}", *left))
 
 
 def _layers(model: Any, reference: Any) -> tuple[list[_Layer], list[str]]:
@@ -140,7 +131,7 @@ def _layers(model: Any, reference: Any) -> tuple[list[_Layer], list[str]]:
     return found, without
 
 
-def _steps(content: bytes, source: str, rows: list[dict[str, Array]], layer: _Layer, wanted: Array) -> Array:
+def _steps(content: bytes, source: str, rows: Sequence[Mapping[str, Array]], layer: _Layer, wanted: Array) -> Array:
     """By how many steps each channel's bias must move; whole numbers."""
     model = Activations(content, source)
     tensor = model.model.subgraphs[0].tensors[layer.output]
@@ -154,18 +145,6 @@ def _steps(content: bytes, source: str, rows: list[dict[str, Array]], layer: _La
     moved = numpy.where(active >= _LEAST_ACTIVE, (wanted - mean) / numpy.maximum(active, _LEAST_ACTIVE), 0.0)
     steps: Array = numpy.rint(moved / layer.units)
     return steps
-
-
-def _error(content: bytes, source: str, rows: list[dict[str, Array]], wanted: list[list[Array]]) -> float:
-    """Mean squared error of the outputs."""
-    model = Activations(content, source)
-    places = [int(index) for index in model.model.subgraphs[0].outputs]
-    total = 0.0
-    for number, row in enumerate(rows):
-        model.run(row)
-        for place, values in zip(places, wanted, strict=True):
-            total += float(((_held(model.real(place)) - values[number]) ** 2).mean())
-    return total / max(1, len(rows) * len(places))
 
 
 def _by_channel(values: Array) -> Array:

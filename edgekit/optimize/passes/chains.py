@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 
 from edgekit.optimize import model_tree
-from edgekit.optimize.passes.constants import constant
+from edgekit.optimize.passes.constants import constant, unshare
 
 NONE, RELU, RELU6 = 0, 1, 3  # ActivationFunctionType of the schema
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
@@ -42,6 +42,17 @@ class Pair:
     clips: tuple[int, ...]
 
 
+def unshare_biases(model: Any) -> None:
+    """Gives every layer a bias of its own: converters let layers without one share a row of zeros."""
+    graph = model.subgraphs[0]
+    seen: set[int] = set()
+    for op in graph.operators or ():
+        if model_tree.op_name(model, op) in _WEIGHTED and len(op.inputs) > 2 and int(op.inputs[2]) >= 0:
+            if int(op.inputs[2]) in seen and constant(model, graph, int(op.inputs[2])) is not None:
+                unshare(graph, op, 2)
+            seen.add(int(op.inputs[2]))
+
+
 def find_pairs(model: Any) -> tuple[list[Pair], list[tuple[str, str]]]:
     """All pairs of the main subgraph in order, and the layers that begin none with the reason."""
     graph = model.subgraphs[0]
@@ -69,8 +80,8 @@ def _pair(model: Any, graph: Any, position: int, consumers: dict[int, list[int]]
     if consumers[int(op.inputs[1])] != [position]:
         return "its weights are shared with another layer"
     bias = int(op.inputs[2]) if len(op.inputs) > 2 else -1
-    if bias >= 0 and (constant(model, graph, bias) is None or len(consumers[bias]) > 1):
-        return "its bias is computed, or shared with another layer"
+    if bias >= 0 and constant(model, graph, bias) is None:
+        return "its bias is computed"
     axis = 3 if kind == "DEPTHWISE_CONV_2D" else 0
     channels = weights.shape[axis]
     clips: list[int] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy
@@ -36,3 +37,12 @@ def replace(model: Any, graph: Any, tensor: int, values: Array) -> None:
         return
     model.buffers.append(buffer)
     held.buffer = len(model.buffers) - 1
+
+
+def unshare(graph: Any, op: Any, position: int) -> None:
+    """Gives an op a constant input tensor of its own."""
+    shared = graph.tensors[int(op.inputs[position])]
+    own = copy.copy(shared)
+    own.name = model_tree.text(shared.name).encode() + b"_of_" + str(len(graph.tensors)).encode()
+    op.inputs = [len(graph.tensors) if n == position else int(index) for n, index in enumerate(op.inputs)]
+    graph.tensors = [*graph.tensors, own]

@@ -20,7 +20,7 @@ from edgekit.core.notice import Notice
 from edgekit.data.block import Array
 from edgekit.optimize import model_tree
 from edgekit.optimize.passes.activations import Activations
-from edgekit.optimize.passes.chains import RELU, RELU6, Pair, find_pairs
+from edgekit.optimize.passes.chains import RELU, RELU6, Pair, find_pairs, unshare_biases
 from edgekit.optimize.passes.constants import constant, replace
 from edgekit.optimize.representative import Rows
 
@@ -59,6 +59,7 @@ def equalize(content: bytes, source: str, rows: Rows) -> Equalized:
         DataError: rows that would ruin the model.
     """
     model = model_tree.parse(content, source)
+    unshare_biases(model)
     pairs, refused = find_pairs(model)
     largest = _largest(content, source, rows, [pair.tensor for pair in pairs])
     opened, done = [], 0

@@ -13,7 +13,7 @@ from edgekit.core.notice import Notice
 from edgekit.optimize import model_tree
 from edgekit.optimize.convert import Converted, check_mode, write
 from edgekit.optimize.edge_quantizer import EdgeQuantizer
-from edgekit.optimize.passes.around import after
+from edgekit.optimize.passes.around import finish
 from edgekit.optimize.passes.choice import NO_PASSES, check_passes
 from edgekit.optimize.quantize import TensorflowQuantizer
 from edgekit.optimize.quantize_tflite import write_versioned
@@ -127,7 +127,7 @@ def quantize_selectively(
     content = chooser.build(frozenset(tensor for part in parts for tensor in part.tensors))
     notes: tuple[str, ...] = work.notes
     if passes != NO_PASSES:
-        content, notes = after(work, content, passes, on_event)
+        content, notes = finish(work, content, passes, on_event)
         result = rows.figures(content)
         met = None if met is None else result.within(max_drop)
     islands = count_islands(content, chooser.build(frozenset()), graph)
