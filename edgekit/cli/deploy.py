@@ -37,6 +37,7 @@ def deploy(
     no_benchmark: Annotated[bool, typer.Option("--no-benchmark", help="Stop after activating.")] = False,
     allow_float_fallback: o.AllowFloat = False,
     trust_model: o.TrustModel = False,
+    custom: o.Custom = None,
     no_cache: o.NoCache = False,
     runtime: o.Runtime = "auto",
     way: o.BoardOptions,
@@ -53,7 +54,12 @@ def deploy(
     threads = one_thread_count(num_threads)
     reach = way.reach()
     reach.target(device)  # a misspelt name is found before minutes of optimizing
-    making = {"allow_float_fallback": allow_float_fallback, "trust_model": trust_model, "use_cache": not no_cache}
+    making = {
+        "allow_float_fallback": allow_float_fallback,
+        "trust_model": trust_model,
+        "custom": tuple(custom or ()),
+        "use_cache": not no_cache,
+    }
     artifact = None
     if tflite is None:
         artifact = _from_project(out, device=device, num_threads=threads, reach=reach, **making)

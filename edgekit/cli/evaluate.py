@@ -37,6 +37,7 @@ def evaluate(
     runtime: o.Runtime = "auto",
     way: o.BoardOptions,
     trust_model: o.TrustModel = False,
+    custom: o.Custom = None,
     no_cache: o.NoCache = False,
     out: Output,
 ) -> None:
@@ -61,6 +62,7 @@ def evaluate(
         runtime=runtime,
         reach=way.reach(),
         trust_model=trust_model,
+        custom=tuple(custom or ()),
         use_cache=not no_cache,
         on_event=out.on_event,
     )

@@ -67,7 +67,7 @@ def inspect(
     for option, value in (("--device", board), ("--recipe-out", recipe_out)):
         if value is not None:
             raise UsageError(f"{option} is for --diagnose", hint=f"edgekit inspect {path} --diagnose {option} {value}")
-    found = read(path, trust_model=trust_model, on_event=out.on_event)
+    found = read(path, trust_model=trust_model, custom=tuple(custom or ()), on_event=out.on_event)
     out.notices(found.notices)
     parts: list[Any] = [facts_table(_facts(found))]
     if found.network is not None:

@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.model import libraries
+from edgekit.model.custom import register
 from edgekit.model.description import LayerDescription, Network, Training
 from edgekit.model.load import LoadedModel, input_specs, load_model, output_specs
 from edgekit.model.macs import Shape, layer_macs
 
 
-def describe_keras(path: str, trust: bool = False) -> Network:
+def describe_keras(path: str, trust: bool = False, custom: Sequence[str] = ()) -> Network:
     """Loads a model and describes it.
 
     Raises:
         ModelError: it cannot be loaded, see :func:`edgekit.model.load.load_model`.
     """
+    register(custom)
     return describe(load_model(Path(path), trust=trust))
 
 

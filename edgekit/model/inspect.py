@@ -18,12 +18,15 @@ _TIME_LIMIT_S = 600.0
 _PACKAGES = {"keras": "Keras 3", "tf_keras": "tf_keras (Keras 2)", "tensorflow": "TensorFlow"}
 
 
-def inspect_model(path: Path, *, trust: bool = False, on_event: EventSink = ignore) -> ModelDescription:
+def inspect_model(
+    path: Path, *, trust: bool = False, custom: tuple[str, ...] = (), on_event: EventSink = ignore
+) -> ModelDescription:
     """Reads all that a model file says about itself. A ``.tflite`` needs no TensorFlow.
 
     Args:
         path: a model file or SavedModel folder.
         trust: allow code inside the model.
+        custom: ``module:name`` of the classes of your own that the model uses.
         on_event: receives progress.
 
     Raises:
@@ -50,9 +53,9 @@ def inspect_model(path: Path, *, trust: bool = False, on_event: EventSink = igno
             macs=flat.macs,
             flatbuffer=flat,
         )
-    safety.refuse_code(path, fmt, trust=trust)  # before TensorFlow's seconds
+    safety.refuse_code(path, fmt, trust=trust, custom=custom)  # before TensorFlow's seconds
     with task("load the model", on_event):
-        network = _network(path, fmt, trust=trust)
+        network = _network(path, fmt, trust=trust, custom=custom)
     return ModelDescription(
         path=str(path),
         format=fmt,
@@ -67,7 +70,7 @@ def inspect_model(path: Path, *, trust: bool = False, on_event: EventSink = igno
     )
 
 
-def _network(path: Path, fmt: ModelFormat, *, trust: bool) -> Network:
+def _network(path: Path, fmt: ModelFormat, *, trust: bool, custom: tuple[str, ...]) -> Network:
     for module in dict.fromkeys(("tensorflow", fmt.library)):
         libraries.require(module, _PACKAGES[module])
     answer = run_once(
@@ -76,6 +79,7 @@ def _network(path: Path, fmt: ModelFormat, *, trust: bool) -> Network:
         time_limit_s=_TIME_LIMIT_S,
         path=str(path),
         trust=trust,
+        custom=list(custom),
     )
     return decode.from_json(Network, answer, source=path.name, error=ModelError)
 

@@ -15,12 +15,19 @@ from edgekit.model.format import ModelFormat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """The model that a run starts from."""
+    """The model that a run starts from.
+
+    Attributes:
+        sha256: of its content.
+        trust: allow code inside it.
+        code: hash of the files with the user's own classes; None without.
+    """
 
     path: Path
     format: ModelFormat
     sha256: str
     trust: bool
+    code: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

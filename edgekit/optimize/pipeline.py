@@ -18,6 +18,7 @@ from edgekit.core.hashing import sha256_file, sha256_tree
 from edgekit.core.notice import Notice
 from edgekit.core.places import cache_dir
 from edgekit.model import safety
+from edgekit.model.custom import source_sha256
 from edgekit.model.format import detect_format
 from edgekit.optimize import backoff, budget
 from edgekit.optimize import request as requests
@@ -64,13 +65,21 @@ def float32(
     Raises:
         ModelError: it cannot be used or converted.
     """
-    safety.refuse_code(model, detect_format(model), trust=trust)
+    safety.refuse_code(model, detect_format(model), trust=trust, custom=custom)
     with Workers(on_event, custom=custom) as workers:
-        return _stages(model, workers, trust=trust, reuse=reuse, on_event=on_event).baseline().tflite
+        return _stages(model, workers, trust=trust, custom=custom, reuse=reuse, on_event=on_event).baseline().tflite
 
 
-def _stages(model: Path, workers: Workers, *, trust: bool, reuse: bool, on_event: EventSink) -> Stages:
-    source = Source(path=model, format=detect_format(model), sha256=sha256_tree(model), trust=trust)
+def _stages(
+    model: Path, workers: Workers, *, trust: bool, custom: tuple[str, ...], reuse: bool, on_event: EventSink
+) -> Stages:
+    source = Source(
+        path=model,
+        format=detect_format(model),
+        sha256=sha256_tree(model),
+        trust=trust,
+        code=source_sha256(custom) if custom else None,
+    )
     return Stages(source, StepCache(cache_dir() / "steps", reuse=reuse), workers, on_event)
 
 
@@ -78,11 +87,19 @@ class _Run:
     def __init__(self, request: Request, workers: Workers, on_event: EventSink) -> None:
         self.request = request
         self.on_event = on_event
-        self.stages = _stages(request.model, workers, trust=request.trust, reuse=request.reuse, on_event=on_event)
+        self.stages = _stages(
+            request.model,
+            workers,
+            trust=request.trust,
+            custom=request.custom,
+            reuse=request.reuse,
+            on_event=on_event,
+        )
         if not self.stages.has_baseline():
             workers.warm_up()
         requests.check(request)
-        self.notices = list(safety.refuse_code(request.model, self.stages.source.format, trust=request.trust))
+        fmt = self.stages.source.format
+        self.notices = list(safety.refuse_code(request.model, fmt, trust=request.trust, custom=request.custom))
         self.fold = Fold(request, self.stages, workers, on_event)
         self.attempts: list[dict[str, Any]] = []
 

@@ -144,6 +144,7 @@ class Stages:
         key = {
             "source": self.source.sha256 if made.model is None else sha256_file(made.model),
             "trust": self.source.trust,
+            "code": self.source.code,
             "parameters": parameters(step),
             "data": prepared.fingerprints.get("training"),
             "versions": self._versions,
@@ -244,7 +245,12 @@ class Stages:
         )
 
     def _float32_key(self, sha256: str | None = None) -> dict[str, Any]:
-        return {"source": sha256 or self.source.sha256, "trust": self.source.trust, "versions": self._versions}
+        return {
+            "source": sha256 or self.source.sha256,
+            "trust": self.source.trust,
+            "code": self.source.code,
+            "versions": self._versions,
+        }
 
     def _float32(self, name: str, source: Path, sha256: str, *, model: Path | None) -> Made:
         key = self._float32_key(sha256)

@@ -59,6 +59,7 @@ def evaluate(
     runtime: str = "auto",
     reach: Reach | None = None,
     trust_model: bool = False,
+    custom: Sequence[str] = (),
     use_cache: bool = True,
     on_event: EventSink = ignore,
 ) -> Evaluation:
@@ -71,7 +72,7 @@ def evaluate(
         limit: score only so many rows, evenly spread; None: all, on a board 200.
         device: name of the board; None: this machine.
         runtime, reach: of the board; see :func:`edgekit.benchmark`.
-        trust_model, use_cache: for Keras models and SavedModels.
+        trust_model, custom, use_cache: for Keras models and SavedModels.
         on_event: hears of the progress.
 
     Returns:
@@ -104,7 +105,7 @@ def evaluate(
     if limit is not None or device is not None:
         spec, count = spread(spec, limit or BOARD_ROWS)
     if not is_tflite:
-        path = float32(path, trust=trust_model, reuse=use_cache, on_event=on_event)
+        path = float32(path, trust=trust_model, custom=tuple(custom), reuse=use_cache, on_event=on_event)
     if device is None:
         found = score_tflite(path, spec, metric=metric, on_event=on_event)
     else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from edgekit.core.events import ignore
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from os import PathLike
 
     from edgekit.core.artifact import Audit
@@ -14,7 +15,13 @@ if TYPE_CHECKING:
     from edgekit.model.description import ModelDescription
 
 
-def inspect(model: str | PathLike[str], *, trust_model: bool = False, on_event: EventSink = ignore) -> ModelDescription:
+def inspect(
+    model: str | PathLike[str],
+    *,
+    trust_model: bool = False,
+    custom: Sequence[str] = (),
+    on_event: EventSink = ignore,
+) -> ModelDescription:
     """Reads all that a model file says about itself; a ``.tflite`` needs no TensorFlow.
 
     Raises:
@@ -25,7 +32,7 @@ def inspect(model: str | PathLike[str], *, trust_model: bool = False, on_event: 
 
     from edgekit.model.inspect import inspect_model
 
-    return inspect_model(Path(model), trust=trust_model, on_event=on_event)
+    return inspect_model(Path(model), trust=trust_model, custom=tuple(custom), on_event=on_event)
 
 
 def audit(model: str | PathLike[str]) -> Audit:
