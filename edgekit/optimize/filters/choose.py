@@ -169,7 +169,7 @@ def _least(size: int) -> int:
 def _rounded(goal: float, group: Group, begin: int, round_to: int) -> int:
     """Channels that stay: near the goal, at least the floor and all that must, a multiple where one is asked for."""
     size = group.channels.size
-    count = max(round(goal), _least(begin), sum(reason is not None for reason in group.reasons))
+    count = max(math.floor(goal + 0.5), _least(begin), sum(reason is not None for reason in group.reasons))
     count = math.ceil(count / round_to) * round_to
     return min(size, count)
 

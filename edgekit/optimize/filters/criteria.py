@@ -96,9 +96,7 @@ def scores(criterion: str, model: Any, dependencies: Dependencies, gradients: Gr
         used[group.name] = criterion if found is not None else "l1"
         values[group.name] = found if found is not None else _l1(group, slices[group.name])
     fallen = [group.name for group in dependencies.groups if used[group.name] != criterion and not group.frozen]
-    notes = (
-        (f"no {criterion} for {', '.join(fallen)}: {_WHY[criterion]}; ranked by l1 instead",) if fallen else ()
-    )
+    notes = (f"no {criterion} for {', '.join(fallen)}: {_WHY[criterion]}; ranked by l1 instead",) if fallen else ()
     return Scores(values=values, used=used, notes=notes)
 
 
@@ -120,7 +118,9 @@ def _slices(model: Any, dependencies: Dependencies) -> dict[str, list[_Slices]]:
     return found
 
 
-def _summed(group: Group, slices: list[_Slices], roles: tuple[str, ...], each: Callable[[Array], Array]) -> Array | None:
+def _summed(
+    group: Group, slices: list[_Slices], roles: tuple[str, ...], each: Callable[[Array], Array]
+) -> Array | None:
     """Per channel the sum of ``each`` (values [n, m] → [n]) over all its slices of these roles."""
     import numpy
 

@@ -11,7 +11,7 @@ from edgekit.core.errors import ModelError
 from edgekit.model import load
 from edgekit.model.load import LoadedModel
 from edgekit.optimize.filters.graph import Dependencies
-from edgekit.optimize.filters.nodes import calls, graph, maker, is_model, leaves
+from edgekit.optimize.filters.nodes import calls, graph, is_model, leaves, maker
 from edgekit.optimize.filters.surgery import narrow, removed, staying
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Array = numpy.ndarray[Any, Any]
 
 _ROWS = 2
-_RANGES = ("normal", (0.0, 1.0), (0.0, 255.0))
+_RANGES: tuple[str | tuple[float, float], ...] = ("normal", (0.0, 1.0), (0.0, 255.0))
 _FREE_SIZE = {3: 16, 4: 64, 5: 16}
 # of the spread of the outputs: sums in another order, over a hundred layers
 _TOLERANCE = 1e-3
@@ -44,9 +44,7 @@ class Exactness:
     rows: int
 
 
-def check(
-    loaded: LoadedModel, small: Any, dependencies: Dependencies, keep: Mapping[str, Sequence[int]]
-) -> Exactness:
+def check(loaded: LoadedModel, small: Any, dependencies: Dependencies, keep: Mapping[str, Sequence[int]]) -> Exactness:
     """Compares outputs on random rows of several ranges.
 
     Args:
@@ -169,7 +167,7 @@ def random_inputs(loaded: LoadedModel, span: str | tuple[float, float], seed: in
     for spec in load.input_specs(loaded):
         free = _FREE_SIZE.get(len(spec.shape), 8)
         shape = (_ROWS, *(free if size < 0 else size for size in spec.shape[1:]))
-        if not spec.dtype.startswith(("float", "bfloat")) or limit is not None and _is_index(loaded.model, spec.name):
+        if not spec.dtype.startswith(("float", "bfloat")) or (limit is not None and _is_index(loaded.model, spec.name)):
             top = 2 if spec.dtype == "bool" else limit or 10
             found[spec.name] = random.integers(0, top, size=shape).astype(spec.dtype)
         elif span == "normal":
@@ -181,14 +179,13 @@ def random_inputs(loaded: LoadedModel, span: str | tuple[float, float], seed: in
 
 def _index_limit(model: Any) -> int | None:
     sizes = [int(layer.input_dim) for _, layer in leaves(model) if type(layer).__name__ == "Embedding"]
-    return min(sizes, default=None)  # type: ignore[type-var]
+    return min(sizes) if sizes else None
 
 
 def _is_index(model: Any, name: str) -> bool:
     """Whether an Embedding reads this input; its numbers may well be floats."""
     library = "keras" if type(model).__module__.startswith("keras") else "tf_keras"
     for call in calls(graph(model), library):
-        if type(call.layer).__name__ == "Embedding":
-            if maker(call.inputs[0]).name == name:
-                return True
+        if type(call.layer).__name__ == "Embedding" and maker(call.inputs[0]).name == name:
+            return True
     return False

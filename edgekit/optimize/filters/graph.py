@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgekit.optimize.filters.channels import Channels, Layout, NotUnderstood, Part, Walk
-from edgekit.optimize.filters.nodes import Call, calls, graph, maker, is_model
+from edgekit.optimize.filters.nodes import Call, calls, graph, is_model, maker
 from edgekit.optimize.filters.operations import is_operation, operation
 from edgekit.optimize.filters.rules import RULES, Seen, Shape, fixed
 from edgekit.optimize.filters.rules_norm import NORM_RULES
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Array = numpy.ndarray[Any, Any]
 
 _RULES = {**RULES, **NORM_RULES, **SHAPE_RULES}
-_SEVERAL = ("MultiHeadAttention", "Concatenate", "Add", "Subtract", "Multiply", "Maximum", "Minimum", "Average")
+_SEVERAL = frozenset(("MultiHeadAttention", *SHAPE_RULES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,9 +86,7 @@ def analyse(model: Any, library: str) -> Dependencies:
     """
     walker = _Walker(library)
     outside = graph(model)
-    inputs = [
-        walker.fixed(tuple(tensor.shape), "the model's input") for tensor in outside.inputs
-    ]
+    inputs = [walker.fixed(tuple(tensor.shape), "the model's input") for tensor in outside.inputs]
     outputs = walker.model(model, inputs, "")
     for layout in outputs:
         if layout is not None:
@@ -171,9 +169,7 @@ class _Walker:
             if layout is not None:
                 self.walk.channels.freeze(layout.ids, reason)
 
-    def _nested(
-        self, model: Any, call: Call, inputs: Sequence[Layout | None], path: str
-    ) -> Sequence[Layout | None]:
+    def _nested(self, model: Any, call: Call, inputs: Sequence[Layout | None], path: str) -> Sequence[Layout | None]:
         given = self._in_order(model, call, inputs)
         for tensor, layout in zip(graph(model).inputs, given):
             layer = maker(tensor)
@@ -211,12 +207,12 @@ def _why_unknown(layer: Any) -> str:
 def _groups(walk: Walk) -> tuple[Group, ...]:
     channels = walk.channels
     makers: dict[int, dict[tuple[str, str], None]] = {}
-    for channel, maker in enumerate(channels.makers):
-        if maker is not None:
-            makers.setdefault(channels.root(channel), {})[maker] = None
+    for channel, made_by in enumerate(channels.makers):
+        if made_by is not None:
+            makers.setdefault(channels.root(channel), {})[made_by] = None
     found: dict[tuple[tuple[str, str], ...], list[int]] = {}
-    for root, own in makers.items():
-        found.setdefault(tuple(own), []).append(root)
+    for root, several in makers.items():
+        found.setdefault(tuple(several), []).append(root)
     names: set[str] = set()
     groups = []
     for own, roots in found.items():

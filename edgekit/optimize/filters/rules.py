@@ -232,7 +232,19 @@ def fixed(seen: Seen, shape: Shape, reason: str) -> Layout | None:
     return Layout(axis=-1, ids=seen.walk.fixed(int(shape[-1]), reason))
 
 
-_SAME = ["Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D", "AdaptiveAveragePooling1D", "AdaptiveAveragePooling2D", "AdaptiveMaxPooling1D", "AdaptiveMaxPooling2D", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "Cropping1D", "Cropping2D", "Cropping3D", "UpSampling1D", "UpSampling2D", "UpSampling3D", "Resizing", "CenterCrop", "Identity", "RepeatVector", "RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomCrop", "RandomHeight", "RandomWidth"]
+_SAME = (
+    *(
+        f"{kind}{rank}D"
+        for kind in (
+            *("MaxPooling", "AveragePooling", "GlobalAveragePooling", "GlobalMaxPooling", "AdaptiveAveragePooling"),
+            *("AdaptiveMaxPooling", "ZeroPadding", "Cropping", "UpSampling", "SpatialDropout"),
+        )
+        for rank in (1, 2, 3)
+    ),
+    *("Dropout", "GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization", "Identity"),
+    *("Resizing", "CenterCrop", "RepeatVector", "RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation"),
+    *("RandomCrop", "RandomHeight", "RandomWidth", "StochasticDepth"),
+)
 _ELEMENTWISE = ["Activation", "ReLU", "LeakyReLU", "ELU", "ThresholdedReLU", "Rescaling"]
 
 RULES: dict[str, Rule] = {

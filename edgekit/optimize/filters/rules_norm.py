@@ -88,13 +88,19 @@ def _attention(seen: Seen) -> Sequence[Layout | None]:
     return (*along_last(made), *(fixed(seen, shape, scores) for shape in seen.outputs[1:]))
 
 
+def _layer_scale(seen: Seen) -> Sequence[Layout | None]:
+    """The learnt factor per channel of ConvNeXt."""
+    seen.walk.cut(seen.part, seen.layer.gamma, -1, seen.last(), "pass")
+    seen.walk.edit(seen.part, ("projection_dim",), seen.last())
+    return seen.inputs
+
+
 NORM_RULES: dict[str, Rule] = {
     "BatchNormalization": _batch_norm,
     "SyncBatchNormalization": _batch_norm,
     **dict.fromkeys(("LayerNormalization", "RMSNormalization", "UnitNormalization"), _layer_norm),
     "GroupNormalization": _group_norm,
     "PReLU": _prelu,
+    "LayerScale": _layer_scale,
     "MultiHeadAttention": _attention,
 }
-
-

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from edgekit.optimize.filters.channels import Layout, NotUnderstood
 from edgekit.optimize.filters.rules import Rule, Seen, Shape, needs_channels_last
 
-_ALIVE = ["Add", "Subtract", "Maximum", "Minimum", "Average"]
+_ALIVE = ("Add", "Subtract", "Maximum", "Minimum", "Average", "CustomScaleLayer")
+_MERGES = (*_ALIVE, "Multiply")  # the CustomScaleLayer of InceptionResNetV2 adds with a factor
 
 
 def _merge(seen: Seen) -> Sequence[Layout | None]:
@@ -101,11 +102,9 @@ def _reshaped(seen: Seen, layout: Layout, shape: Shape, target: Shape) -> Layout
 
 
 SHAPE_RULES: dict[str, Rule] = {
-    **dict.fromkeys(["Add", "Subtract", "Multiply", "Maximum", "Minimum", "Average"], _merge),
+    **dict.fromkeys(_MERGES, _merge),
     "Concatenate": _concatenate,
     "Flatten": _flatten,
     "Permute": _permute,
     "Reshape": _reshape,
 }
-
-

@@ -176,9 +176,7 @@ def _scanned(
                 )
             )
             message = f"{group.name}: {results[-1].drops[-1]:+.1f} lost at {ratios[-1]:.0%}"
-            on_event(
-                Event(state="progress", task="sensitivity", message=message, fraction=(number + 1) / len(groups))
-            )
+            on_event(Event(state="progress", task="sensitivity", message=message, fraction=(number + 1) / len(groups)))
     return Sensitivity(
         metric=judge.metric,
         reference=judge.reference,
@@ -250,7 +248,8 @@ class _Judge:
 
     def _metric(self, outputs: list[list[Array]]) -> Any:
         labels = self._batches[0][1]
-        assert labels is not None and self._wanted is not None
+        assert labels is not None
+        assert self._wanted is not None
         metric = make_metric(self._wanted, labels, outputs[0][0])
         for (_, own), values in zip(self._batches, outputs):
             assert own is not None

@@ -226,7 +226,8 @@ def _check_any(loaded: LoadedModel, found: Dependencies, choice: Choice) -> None
         return
     reasons = [f"{group.name}: {group.frozen or 'skipped'}" for group in found.groups]
     reasons += [f"{path}: {reason}" for path, reason in found.unknown.items() if path not in str(reasons)]
+    why = "; ".join(reasons[:6]) or "it has no layers with filters"
     raise ModelError(
-        f"no filters can be removed from {loaded.path.name}: {'; '.join(reasons[:6]) or 'it has no layers with filters'}",
+        f"no filters can be removed from {loaded.path.name}: {why}",
         hint="leave the filters step out; --recipe prune-int8 or int8 take any model",
     )

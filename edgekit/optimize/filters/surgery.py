@@ -12,7 +12,7 @@ from edgekit.model import libraries
 from edgekit.model.load import LoadedModel
 from edgekit.optimize.filters.channels import Part
 from edgekit.optimize.filters.graph import Dependencies, analyse
-from edgekit.optimize.filters.nodes import graph, maker, is_model, leaves
+from edgekit.optimize.filters.nodes import graph, is_model, leaves, maker
 
 if TYPE_CHECKING:
     import numpy
@@ -127,10 +127,10 @@ class _Configuration:
                 config[key].pop("build_config", None)
         for edit in part.edits.values() if part else ():
             place: Any = config
-            for key in edit.keys[:-1]:
-                if isinstance(place[key], tuple):
-                    place[key] = list(place[key])
-                place = place[key]
+            for step in edit.keys[:-1]:
+                if isinstance(place[step], tuple):
+                    place[step] = list(place[step])
+                place = place[step]
             place[edit.keys[-1]] = int(staying(self._dependencies, edit.ids, self._gone).sum())
 
 

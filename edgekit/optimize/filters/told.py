@@ -64,7 +64,8 @@ def with_notes(record: FiltersPruned) -> FiltersPruned:
 def _buys(record: FiltersPruned) -> str:
     gone = sum(group.before - group.after for group in record.groups)
     all_of = sum(group.before for group in record.groups) + sum(group.channels for group in record.left)
-    weights = f"{record.parameters_before:,} → {record.parameters:,} weights ({_less(record.parameters_before, record.parameters)})"
+    before, after = record.parameters_before, record.parameters
+    weights = f"{before:,} → {after:,} weights ({_less(before, after)})"
     macs = ""
     if record.macs_before and record.macs is not None:
         macs = f", {_short(record.macs_before)} → {_short(record.macs)} MACs ({_less(record.macs_before, record.macs)})"
@@ -78,9 +79,9 @@ def _buys(record: FiltersPruned) -> str:
 def _checked(record: FiltersPruned) -> str:
     worst = max(record.exactness, key=lambda item: item.masked / item.scale)
     return (
-        f"the cut is exact: with the same channels set to zero the big model gives the same outputs (largest difference "
-        f"{worst.masked:.1e} of {worst.scale:.2g}, {worst.rows} random rows), and rebuilt whole it differs by "
-        f"{max(item.rebuilt for item in record.exactness):.1e}"
+        "the cut is exact: with the same channels set to zero the big model gives the same outputs (largest "
+        f"difference {worst.masked:.1e} of {worst.scale:.2g}, {worst.rows} random rows), and rebuilt whole it differs "
+        f"by {max(item.rebuilt for item in record.exactness):.1e}"
     )
 
 
