@@ -76,3 +76,27 @@ def test_trusted_it_is_pruned_with_keras_masks_and_keeps_its_layer(
     check += "; print(float((m.layers[0].get_weights()[0] == 0).mean()), type(m.layers[1]).__name__)"
     done = subprocess.run([sys.executable, "-c", check], cwd=folder, capture_output=True, text=True, timeout=120)
     assert done.stdout.split() == ["0.5", "Scale"], done.stderr
+
+
+def test_a_layer_that_the_user_names_needs_no_trust_and_is_removed_from_with_the_rest(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    options = {"data": "data.npz", "custom": ["my_layers:Scale"], "output": "named.tflite"}
+    made = edgekit.optimize("own.keras", recipe="int8", **options)
+    assert made.manifest is not None
+    assert made.manifest.audit.full_integer
+    assert edgekit.inspect("own.keras", custom=["my_layers:Scale"]).parameters == 8 * 16 + 16 + 16 + 16 * 3 + 3
+    assert edgekit.evaluate("own.keras", data="data.npz", custom=["my_layers:Scale"]).count > 0
+
+
+def test_a_layer_that_was_changed_makes_every_step_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    options = {"data": "data.npz", "custom": ["my_layers:Scale"], "output": "named.tflite"}
+    edgekit.optimize("own.keras", recipe="int8", **options)
+    again = edgekit.optimize("own.keras", recipe="int8", **options)
+    assert [step.cached for step in again.manifest.steps] == [True, True]
+    (folder / "my_layers.py").write_text(MODULE.replace("x * self.factor", "2 * x * self.factor"))
+    changed = edgekit.optimize("own.keras", recipe="int8", **options)
+    assert [step.cached for step in changed.manifest.steps] == [False, False]
+    assert changed.manifest.float_reference != again.manifest.float_reference
