@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 import traceback
@@ -25,6 +26,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 BEGIN, END = "<!-- matrix: begin (tools/matrix.py --update) -->", "<!-- matrix: end -->"
 _WORDS = 28
+_NOT_SMALLER = 0.98  # of the float32 file
 _FALLBACK = "--allow-float-fallback"
 
 
@@ -61,7 +63,8 @@ def main() -> int:
     given = _arguments()
     models = _chosen(given.models, zoo.ZOO, "model")
     recipes = _chosen(given.recipes, BUILTIN, "recipe")
-    folder = Path(given.folder)
+    folder = Path(given.folder).resolve()
+    os.chdir(ROOT / "tests")  # where the custom layers of the zoo are
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / f"cells-{given.library}.json"
     cells: dict[str, Cell] = {}
@@ -133,22 +136,22 @@ def table(cells: dict[str, Cell], models: Iterable[str], recipes: Iterable[str])
     reasons: dict[str, str] = {}
     lines = [f"| | {' | '.join(recipes)} |", f"|---|{'---|' * len(recipes)}"]
     for model in models:
-        row = [_shown(cells[f"{model} {recipe}"], reasons) for recipe in recipes]
+        row = [_shown(cells[f"{model} {recipe}"], recipe, reasons) for recipe in recipes]
         lines.append(f"| {model.replace('_', ' ')} | {' | '.join(row)} |")
     lines += [
         "",
-        "✓ works · (✓) works with `--allow-float-fallback`: some ops stay float · a letter: refused, because",
+        "✓ works · (✓) works with `--allow-float-fallback`: some ops stay float · = not smaller than the float32 file "
+        "(what is small stays float) · a letter: refused, because",
         "",
     ]
     lines += [f"- **{letter}** {reason}" for reason, letter in reasons.items()]
     return "\n".join(lines)
 
 
-def _shown(cell: Cell, reasons: dict[str, str]) -> str:
-    if cell.state == "works":
-        return "✓"
-    if cell.state == "works-with-float":
-        return "(✓)"
+def _shown(cell: Cell, recipe: str, reasons: dict[str, str]) -> str:
+    if cell.state in ("works", "works-with-float"):
+        mark = "✓" if cell.state == "works" else "(✓)"
+        return f"{mark} =" if cell.ratio is not None and cell.ratio > _NOT_SMALLER and recipe != "float32" else mark
     if cell.state == "defect":
         return "**DEFECT**"
     return reasons.setdefault(_few_words(cell.reason), _letter(len(reasons)))
