@@ -17,7 +17,7 @@ from typing import Any
 from edgekit.core.errors import ModelError
 from edgekit.model.load import LoadedModel
 from edgekit.optimize.sparse import graph
-from edgekit.optimize.sparse.graph import Step
+from edgekit.optimize.sparse.graph import Ready, Step
 from edgekit.optimize.sparse.padding import Window, explicit, offset_in, same
 
 _SPATIAL = ("DepthwiseConv2D", "SeparableConv2D")
@@ -32,11 +32,13 @@ class Rewritten:
         model: a new Functional model of the same library.
         pointwise: names of the 1×1 convolutions that sparse kernels will run.
         changes: what was rewritten, each a sentence.
+        turned: the image is turned around inside the model.
     """
 
     model: Any
     pointwise: tuple[str, ...]
     changes: tuple[str, ...]
+    turned: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,7 @@ class _Plan:
     places: dict[str, _Place] = field(default_factory=dict)
     dropped: set[str] = field(default_factory=set)
     pooled: set[str] = field(default_factory=set)
+    heads: set[str] = field(default_factory=set)
     pointwise: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
 
@@ -73,7 +76,12 @@ def rewrite(loaded: LoadedModel) -> Rewritten:
     library = graph.library_of(loaded)
     writer = _Writer(library, plan)
     model = graph.remade(loaded.library, flat, writer.replace)
-    return Rewritten(model=model, pointwise=tuple(plan.pointwise), changes=tuple(_changes(plan)))
+    return Rewritten(
+        model=model,
+        pointwise=tuple(plan.pointwise),
+        changes=tuple(_changes(plan)),
+        turned=any(plan.flipped),
+    )
 
 
 def _plan(steps: list[Step], name: str) -> _Plan:
@@ -112,6 +120,7 @@ def _plan_body(
         name, kind = step.layer.name, step.kind
         ended = ended or kind == "GlobalAveragePooling2D"
         if step.sizes is None or step.sizes == (1, 1):
+            plan.heads |= {name} if kind == "Conv2D" and step.sizes and _is_last(step, readers) else set()
             continue
         if name in seen and kind in (*_SPATIAL, "ZeroPadding2D"):
             plan.reasons.append(f"{name} ({kind}) is used in several places")
@@ -197,6 +206,11 @@ def _behind(stem: Step, readers: Mapping[int, list[Step]]) -> list[Step]:
     return list(found.values())
 
 
+def _is_last(step: Step, readers: Mapping[int, list[Step]]) -> bool:
+    """Whether nothing behind it is larger than one place, as behind a squeeze-and-excite."""
+    return all(later.sizes in (None, (1, 1)) for later in _behind(step, readers))
+
+
 def _bad_stem(step: Step) -> str:
     layer = step.layer
     channels = int(layer.kernel.shape[2])
@@ -244,9 +258,11 @@ class _Writer:
         if name in plan.pooled:
             pooling = self._library.layers.GlobalAveragePooling2D(keepdims=True, name=name)
             return lambda inputs, **_: pooling(inputs)
+        if name in plan.heads:
+            return self._head(layer)
         place = plan.places.get(name)
         if place is None:
-            return layer  # type: ignore[no-any-return]
+            return graph.copy_of(layer, self._library)  # type: ignore[no-any-return]
         if layer is plan.stem.layer:
             return self._stem(layer, place)
         return self._spatial(layer, place)
@@ -261,7 +277,7 @@ class _Writer:
         pad = self._pad(layer.name, 1)
         three = self._library.layers.Concatenate(name=f"{layer.name}_channels") if channels == 1 else None
         steps = tuple(slice(None, None, -1) if axis else slice(None) for axis in place.flipped)
-        ready = _Ready(conv, weights, layer.trainable)
+        ready = Ready(conv, weights, layer.trainable)
 
         def call(inputs: Any, **_: Any) -> Any:
             turned = inputs[(slice(None), *steps)] if any(place.flipped) else inputs
@@ -279,7 +295,7 @@ class _Writer:
         if type(layer).__name__ == "SeparableConv2D":
             first, last = self._separated(layer, changed, weights)
         else:
-            first, last = _Ready(type(layer).from_config({**config, **changed}), weights, layer.trainable), None
+            first, last = Ready(type(layer).from_config({**config, **changed}), weights, layer.trainable), None
 
         def call(inputs: Any, **_: Any) -> Any:
             found = first(inputs if pad is None else pad(inputs))
@@ -287,7 +303,7 @@ class _Writer:
 
         return call
 
-    def _separated(self, layer: Any, changed: dict[str, Any], weights: list[Any]) -> tuple[_Ready, _Ready]:
+    def _separated(self, layer: Any, changed: dict[str, Any], weights: list[Any]) -> tuple[Ready, Ready]:
         layers = self._library.layers
         depthwise = layers.DepthwiseConv2D(
             changed["kernel_size"],
@@ -300,27 +316,22 @@ class _Writer:
             layer.filters, 1, use_bias=layer.use_bias, activation=layer.activation, name=f"{layer.name}_pointwise"
         )
         return (
-            _Ready(depthwise, weights[:1], layer.trainable),
-            _Ready(pointwise, weights[1:], layer.trainable),
+            Ready(depthwise, weights[:1], layer.trainable),
+            Ready(pointwise, weights[1:], layer.trainable),
         )
+
+    def _head(self, layer: Any) -> Callable[..., Any]:
+        """A convolution on one place as a dense layer: behind the pooling LiteRT 2.2 cannot load a convolution."""
+        layers, weights = self._library.layers, layer.get_weights()
+        weights[0] = weights[0].reshape(weights[0].shape[-2:])
+        flat = layers.Reshape((int(weights[0].shape[0]),), name=f"{layer.name}_flat")
+        dense = layers.Dense(layer.filters, use_bias=layer.use_bias, activation=layer.activation, name=layer.name)
+        back = layers.Reshape((1, 1, layer.filters), name=f"{layer.name}_place")
+        ready = Ready(dense, weights, layer.trainable)
+        return lambda inputs, **_: back(ready(flat(inputs)))
 
     def _pad(self, name: str, zeros: int) -> Any:
         return self._library.layers.ZeroPadding2D(((zeros, zeros), (zeros, zeros)), name=f"{name}_pad")
-
-
-class _Ready:
-    """A new layer that gets its weights when it is first called."""
-
-    def __init__(self, layer: Any, weights: list[Any], trainable: bool) -> None:
-        self._layer, self._weights, self._trainable = layer, weights, trainable
-
-    def __call__(self, inputs: Any) -> Any:
-        outputs = self._layer(inputs)
-        if self._weights:
-            self._layer.set_weights(self._weights)
-            self._layer.trainable = self._trainable
-            self._weights = []
-        return outputs
 
 
 def _embedded(kernel: Any, place: _Place) -> Any:
@@ -348,6 +359,8 @@ def _changes(plan: _Plan) -> list[str]:
             f"the image is turned around along {axes} inside the model, and every kernel with it: so the zeros of SAME "
             "padding lie where XNNPACK's sparse kernels want them"
         )
+    if plan.heads:
+        found.append(f"{', '.join(sorted(plan.heads))}: a 1×1 convolution on one place is a dense layer")
     larger = [name for name, place in plan.places.items() if place.kernel == 5 and max(place.offsets) > 0]
     if larger:
         found.append(f"{', '.join(larger)}: the kernel of 3×3 lies in one of 5×5, whose padding is equal on all sides")

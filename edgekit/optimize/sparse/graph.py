@@ -53,7 +53,7 @@ def flat_copy(loaded: LoadedModel) -> Any:
         if isinstance(layer, library.Model):
             return lambda inputs, **_: run(loaded.library, layer, inputs, copied)
         if id(layer) not in made:
-            made[id(layer)] = _copy(layer, library, names)
+            made[id(layer)] = copy_of(layer, library, names)
         return made[id(layer)]  # type: ignore[no-any-return]
 
     return remade(loaded.library, loaded.model, copied)
@@ -127,28 +127,37 @@ def _graph(model: Any) -> Any:
     return graph
 
 
-def _copy(layer: Any, library: Any, names: dict[str, int]) -> Any:
+def copy_of(layer: Any, library: Any, names: dict[str, int] | None = None) -> Any:
+    """What acts as a layer and is another one of the same weights.
+
+    Args:
+        layer: a layer, or an operation of Keras 3, which has no state and stays.
+        library: the Keras that it belongs to.
+        names: how often each name was given; None: the copy has the same one.
+    """
     if not isinstance(layer, library.layers.Layer):
         return layer  # an operation of Keras 3 has no state
     config = layer.get_config()
-    count = names[layer.name] = names.get(layer.name, 0) + 1
-    if count > 1:  # two nested models may use the same name
-        config["name"] = f"{layer.name}_{count - 1}"
-    return _Weighted(type(layer).from_config(config), layer)
+    if names is not None:
+        count = names[layer.name] = names.get(layer.name, 0) + 1
+        if count > 1:  # two nested models may use the same name
+            config["name"] = f"{layer.name}_{count - 1}"
+    return Ready(type(layer).from_config(config), layer.get_weights(), layer.trainable)
 
 
-class _Weighted:
-    """Gives the copy of a layer its weights when it is first called, which is when it has places for them."""
+class Ready:
+    """A new layer that gets its weights when it is first called, which is when it has places for them."""
 
-    def __init__(self, copy: Any, original: Any) -> None:
-        self._copy, self._original, self._done = copy, original, False
+    def __init__(self, layer: Any, weights: list[Any], trainable: bool) -> None:
+        self._layer, self._trainable = layer, trainable
+        self._weights: list[Any] | None = weights
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        outputs = self._copy(*arguments, **keywords)
-        if not self._done:
-            self._copy.set_weights(self._original.get_weights())
-            self._copy.trainable = self._original.trainable
-            self._done = True
+        outputs = self._layer(*arguments, **keywords)
+        if self._weights is not None:
+            self._layer.set_weights(self._weights)
+            self._layer.trainable = self._trainable
+            self._weights = None
         return outputs
 
 

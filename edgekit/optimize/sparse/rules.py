@@ -85,10 +85,20 @@ class _Graph:
                 reasons += why
             else:
                 found_ops |= cluster
+        reasons += [] if self.mended else self._bad_heads(ends, found_ops)
         kernels = [self._constant(int(self.ops[at].inputs[1])) for at in sorted(found_ops) if self._is_pointwise(at)]
-        if not kernels:
+        if reasons or not kernels:
             return _refused(*(dict.fromkeys(reasons) or ("it has no 1×1 convolution",)))
         return self._measured(kernels, found_ops)
+
+    def _bad_heads(self, ends: list[int], inside: set[int]) -> list[str]:
+        """1×1 convolutions behind the pooling: they count as dense there, and LiteRT 2.2 and later cannot load them."""
+        return [
+            f"{self._called(reader)} stands behind the pooling, where it must be a FULLY_CONNECTED"
+            for end in ends
+            for reader in self._readers(int(self.ops[end].outputs[0]))
+            if self.names[reader] == "CONV_2D" and reader not in inside
+        ]
 
     def _measured(self, kernels: list[int], cluster: set[int]) -> SparseFit:
         weights = zeros = encoded = 0
@@ -188,7 +198,7 @@ class _Graph:
         if self._shape(self._activations(at)[0])[3] != channels or not self._undilated(at):
             return False
         if not self.mended:
-            return not self._is_same(at) and self._fitting(at, (False, False), (3,)) is not None
+            return self._fitting(at, (False, False), (3,)) is not None
         for flipped in ((False, False), (True, True), (False, True), (True, False)):
             if self._fitting(at, flipped, (3,)) is not None:
                 self.flipped = flipped
@@ -239,8 +249,7 @@ class _Graph:
         if self.mended:
             fits = self._fitting(at, self.flipped, (kernel[0], 5)) is not None
         else:
-            same_stride_2 = self._is_same(at) and self._strides(at) != (1, 1)
-            fits = not same_stride_2 and self._fitting(at, (False, False), (kernel[0],)) is not None
+            fits = self._fitting(at, (False, False), (kernel[0],)) is not None
         return "" if fits else f"{called} is padded unequally (SAME with stride 2, or by hand)"
 
     def _fitting(self, at: int, flipped: tuple[bool, bool], kernels: tuple[int, ...]) -> int | None:
