@@ -83,7 +83,7 @@ def _layers(found: Diagnosis) -> Any:
     evidence = found.evidence
     whole = _Whole.of(evidence.shares)
     spectra = {item.layer: item for item in evidence.spectra if item.law is not None}
-    cuts = {cut.layer: cut for cut in evidence.cuts}
+    cuts = {name: cut for cut in evidence.cuts for name in cut.layers}
     noise = {item.layer: item for item in evidence.quantization}
     columns: list[tuple[str, Callable[[LayerShare], str]]] = [
         ("layer", lambda share: share.name),
@@ -162,7 +162,9 @@ def _alpha(item: LayerSpectrum | None) -> str:
 
 
 def _cut(cut: Any) -> str:
-    return _NOTHING if cut is None or not cut.drops else f"{-cut.drops[0]:+.1f} pp"
+    if cut is None or not cut.drops:
+        return _NOTHING
+    return "0.0 pp" if abs(cut.drops[0]) < 0.05 else f"{-cut.drops[0]:+.1f} pp"
 
 
 def _int8(item: Any) -> str:
@@ -186,7 +188,7 @@ def _legend(found: Diagnosis) -> list[tuple[str, object]]:
         rows.append(("alpha", about))
     if evidence.cuts:
         ratio = evidence.cuts[0].ratios[0] if evidence.cuts[0].ratios else 0
-        rows.append(("cut", f"score with {ratio:.0%} of this layer's filters gone, before any fine-tuning"))
+        rows.append(("cut", f"change of the score with {ratio:.0%} of its filters gone, before any fine-tuning"))
     if evidence.quantization:
         rows.append(("int8", "signal to noise at the output with only this layer in int8; 20 dB is 10 % of noise"))
     folded = [

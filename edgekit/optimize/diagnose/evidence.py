@@ -9,9 +9,11 @@ from edgekit.optimize.diagnose.fusion import FusionCheck
 from edgekit.optimize.diagnose.layers import LayerShare
 from edgekit.optimize.diagnose.spectrum import LayerSpectrum
 
-LITTLE_PP = 1.0  # percentage points that fine-tuning brings back
+LITTLE_PP = 1.0  # percentage points that are next to nothing before fine-tuning
+_MUCH_PP = 10.0  # that fine-tuning may not bring back
 _NOISY_DB = 20.0  # below this the noise of int8 is more than a hundredth of a signal's power
 _SUSPECTS = 3
+USUAL_RATIO, _DEEPEST = 0.3, 0.6  # of the filters of a layer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,12 +21,14 @@ class CutSensitivity:
     """What removing filters of one layer alone costs, without fine-tuning.
 
     Attributes:
-        layer: name.
-        ratios: fractions of its filters that were removed.
+        layer: name; a recipe's ``skip`` and ``ratios`` know it by this.
+        layers: all whose filters go together with it, as a residual connection wants it; itself among them.
+        ratios: fractions of its filters that were removed, rising.
         drops: of the score at each of them, in percentage points (percent for errors); negative is a gain.
     """
 
     layer: str
+    layers: tuple[str, ...]
     ratios: tuple[float, ...]
     drops: tuple[float, ...]
 
@@ -132,10 +136,18 @@ def is_convolution(share: LayerShare) -> bool:
 
 
 def sensitive_to_cuts(found: Evidence) -> tuple[str, ...]:
-    """Layers that lose more than fine-tuning brings back at the smallest ratio that was tried."""
-    return tuple(
-        cut.layer for cut in found.cuts if cut.drops and cut.drops[0] > LITTLE_PP and cut.drops[0] == min(cut.drops)
-    )
+    """Layers that lose more than fine-tuning may bring back at the smallest ratio that was tried."""
+    return tuple(cut.layer for cut in found.cuts if cut.drops and cut.drops[0] > _MUCH_PP)
+
+
+def deepest(cut: CutSensitivity) -> float | None:
+    """The largest ratio up to which one layer alone loses next to nothing; None where even the usual one costs more."""
+    cheap = 0.0
+    for ratio, drop in zip(cut.ratios, cut.drops):
+        if drop > LITTLE_PP or ratio > _DEEPEST:
+            break
+        cheap = ratio
+    return cheap if cheap > USUAL_RATIO else None
 
 
 def int8_hurts(found: Evidence) -> bool:

@@ -23,9 +23,13 @@ from edgekit.optimize.diagnose.evidence import CutSensitivity, Int8Loss, Quantiz
 from edgekit.optimize.diagnose.owners import OwnedOp, owned_ops
 from edgekit.optimize.diagnose.quantization import Int8Scan, by_layer
 from edgekit.optimize.diagnose.spectrum import LayerSpectrum
+from edgekit.optimize.filters.sensitivity import Sensitivity
 from edgekit.optimize.made import Made, Source
 from edgekit.optimize.stages import Stages
 from edgekit.optimize.workers import Workers
+
+_FEWEST_ROWS, _MOST_ROWS = 128, 1024
+_WORK = 1e11  # multiply-accumulates per ratio and layer of the scan: minutes for an ImageNet model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +123,7 @@ def look_inside(
             for part in ("sensitivity to pruning", "sensitivity to quantization"):
                 found.left_out.append(LeftOut(part=part, reason="there are no data", hint="--data FILE"))
         else:
-            _sensitivities(found, baseline, rows, workers, on_event)
+            _sensitivities(found, baseline, rows, workers, model, trust=trust, on_event=on_event)
     return found
 
 
@@ -141,14 +145,50 @@ def _spectra(found: Inside, model: Path, workers: Workers, *, trust: bool) -> No
     found.spectra = decode.from_json(tuple[LayerSpectrum, ...], spectra, source=model.name, error=ModelError)
 
 
-def _sensitivities(found: Inside, baseline: Made, rows: DataChoice, workers: Workers, on_event: EventSink) -> None:
+def _sensitivities(
+    found: Inside,
+    baseline: Made,
+    rows: DataChoice,
+    workers: Workers,
+    model: Path,
+    *,
+    trust: bool,
+    on_event: EventSink,
+) -> None:
     """Both scans look at training rows: those that score a recipe later must not have chosen it."""
     prepared = prepare_data(
         rows, inputs=baseline.inputs, needs_training=True, child=workers.light_child, on_event=on_event
     )
     found.labels = any(prepared.has_labels.values())
     found.notices += prepared.notices
+    _cuts(found, prepared, workers, model, trust=trust)
     _int8(found, baseline, prepared, workers)
+
+
+def _cuts(found: Inside, prepared: PreparedData, workers: Workers, model: Path, *, trust: bool) -> None:
+    part = "sensitivity to pruning"
+    if not found.layers:
+        reason = "there are no layers whose filters could be removed"
+        found.left_out.append(LeftOut(part=part, reason=reason, hint="name the Keras model that it was made from"))
+        return
+    rows = max(_FEWEST_ROWS, min(_MOST_ROWS, int(_WORK // max(found.flat.macs, 1))))
+    try:
+        answer = workers.heavy(
+            "edgekit.optimize.filters.sensitivity:scan",
+            source=str(model),
+            data=prepared.splits.training,
+            rows=rows,
+            trust=trust,
+        )
+    except (ChildDied, ModelError) as error:
+        found.left_out.append(LeftOut(part=part, reason=error.message, hint=error.hint or ""))
+        return
+    scan = decode.from_json(Sensitivity, answer, source="the sensitivity scan")
+    found.notices += (notice for notice in scan.notices if notice not in found.notices)
+    found.cuts = tuple(
+        CutSensitivity(layer=group.name, layers=group.layers, ratios=scan.ratios, drops=group.drops)
+        for group in scan.groups
+    )
 
 
 def _int8(found: Inside, baseline: Made, prepared: PreparedData, workers: Workers) -> None:

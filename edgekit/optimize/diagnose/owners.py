@@ -51,6 +51,10 @@ def owned_ops(model: TfliteModel, layers: Sequence[LayerDescription]) -> tuple[O
         inside = sorted(_layers_in(names, order, numbered=numbered), key=order.__getitem__)
         owner = _chief(op, inside, by_name)
         certain = owner is not None
+        if op.macs and not (owner and by_name[owner].macs):
+            worker = _by_work(op, layers, found)
+            if worker is not None:
+                inside, owner = sorted({*inside, worker}, key=order.__getitem__), worker
         if owner is None:
             owner = _guess(op, model, makers, found, layers)
             inside = [owner] if owner else []
@@ -97,6 +101,23 @@ def _chief(op: Op, inside: Sequence[str], by_name: Mapping[str, LayerDescription
     if op.macs:
         return max(inside, key=lambda name: by_name[name].macs or 0)
     return inside[-1]
+
+
+def _by_work(op: Op, layers: Sequence[LayerDescription], before: Sequence[OwnedOp]) -> str | None:
+    """For an op with work whose names tell of no layer with work: the next one that has as much and no op yet.
+
+    The names of a fused LSTM, and of a convolution in groups, are not those of their layers.
+    """
+    taken = {item.owner for item in before if item.op.macs}
+    for layer in layers:
+        if layer.name not in taken and layer.macs == op.macs:
+            return layer.name
+    if "LSTM" not in op.name:
+        return None
+    recurrent = [layer.name for layer in layers if layer.type in ("LSTM", "Bidirectional")]
+    both_ways = [layer.name for layer in layers if layer.type == "Bidirectional"]
+    half = [name for name in both_ways if sum(item.owner == name for item in before if item.op.macs) == 1]
+    return next(iter(half), None) or next((name for name in recurrent if name not in taken), None)
 
 
 def _guess(

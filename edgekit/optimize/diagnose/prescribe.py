@@ -8,9 +8,9 @@ from typing import Any
 
 from edgekit.core.decode import to_json
 from edgekit.optimize.diagnose.evidence import (
-    LITTLE_PP,
-    CutSensitivity,
+    USUAL_RATIO,
     Evidence,
+    deepest,
     int8_hurts,
     is_convolution,
     is_untrained,
@@ -20,7 +20,6 @@ from edgekit.optimize.diagnose.recommend import Point
 from edgekit.optimize.recipe import Recipe
 from edgekit.optimize.steps import FiltersStep, PruneStep, QuantizeStep, Step
 
-_RATIO, _DEEPEST = 0.3, 0.6
 _WORTH_CUTTING = 0.3  # of the work: less would not be seen in the latency
 
 
@@ -37,9 +36,10 @@ def prescribe(found: Evidence) -> Recipe | None:
     trainable = found.library in ("keras", "tf_keras") and not is_untrained(found)
     fine_tuning: dict[str, Any] = {"fine_tune": "distill"} if found.labels is False else {}
     if trainable and found.part(lambda share: is_convolution(share) or share.kind == "dense") >= _WORTH_CUTTING:
-        steps.append(
-            FiltersStep(ratio=_RATIO, ratios=_ratios(found.cuts), skip=sensitive_to_cuts(found), **fine_tuning)
-        )
+        ratios = {cut.layer: ratio for cut in found.cuts if (ratio := deepest(cut)) is not None}
+        skip = sensitive_to_cuts(found)
+        if not found.cuts or len(skip) < len(found.cuts):
+            steps.append(FiltersStep(ratio=USUAL_RATIO, ratios=ratios, skip=skip, **fine_tuning))
     elif trainable and found.bytes_part(lambda share: share.kind == "dense") >= _WORTH_CUTTING:
         steps.append(PruneStep(**fine_tuning))
     steps.append(mode_of_last)
@@ -53,16 +53,6 @@ def _last(found: Evidence) -> QuantizeStep:
     ):
         return QuantizeStep(mode="dynamic")
     return QuantizeStep(mode="int8", selective=int8_hurts(found))
-
-
-def _ratios(cuts: Sequence[CutSensitivity]) -> dict[str, float]:
-    """A ratio for each layer that can lose more than the usual one: the largest that costs next to nothing."""
-    found = {}
-    for cut in cuts:
-        cheap = [ratio for ratio, drop in zip(cut.ratios, cut.drops) if drop <= LITTLE_PP and ratio <= _DEEPEST]
-        if cheap and max(cheap) > _RATIO:
-            found[cut.layer] = round(max(cheap), 2)
-    return found
 
 
 def recipe_text(recipe: Recipe, points: Sequence[Point] = ()) -> str:

@@ -9,6 +9,7 @@ from edgekit.core import units
 from edgekit.optimize.diagnose.evidence import (
     LITTLE_PP,
     Evidence,
+    deepest,
     int8_hurts,
     is_convolution,
     is_untrained,
@@ -18,8 +19,7 @@ from edgekit.optimize.diagnose.evidence import (
 )
 from edgekit.optimize.diagnose.layers import LayerShare
 
-_LARGE_PART = 0.5  # of the work or the bytes: what most of a model is made of
-_NOTABLE_PART = 0.1
+_LARGE_PART, _NOTABLE_PART = 0.5, 0.1  # of the work or the bytes
 _TOO_QUICK_NS = 50_000.0  # below this a run is mostly calls and copies
 _NAMED = 4
 
@@ -106,24 +106,22 @@ def _dense(found: Evidence) -> Iterator[Point]:
 
 
 def _cuts(found: Evidence) -> Iterator[Point]:
-    if not found.cuts:
-        return
     tender = sensitive_to_cuts(found)
     if tender:
         worst = max((cut for cut in found.cuts if cut.layer in tender), key=lambda cut: cut.drops[0])
         yield Point(
             code="sensitive-to-cuts",
             text=f"Leave {_list(tender)} alone when filters are removed: the recipe skips {_them(tender)}.",
-            reason=f"{worst.layer} alone loses {worst.drops[0]:.1f} pp with {worst.ratios[0]:.0%} of its filters gone "
+            reason=f"{worst.layer} alone costs {worst.drops[0]:.1f} pp with {worst.ratios[0]:.0%} of its filters gone "
             "and no fine-tuning",
         )
-    robust = [cut for cut in found.cuts if cut.drops and max(cut.drops) <= LITTLE_PP]
+    robust = [cut for cut in found.cuts if deepest(cut) is not None]
     if robust:
         yield Point(
             code="robust-to-cuts",
             text=f"Cut deepest in {_list([cut.layer for cut in robust])}.",
-            reason=f"with up to {max(robust[0].ratios):.0%} of the filters of one of them gone, the score drops by no "
-            f"more than {max(max(cut.drops) for cut in robust):.1f} pp before any fine-tuning",
+            reason=", ".join(f"{cut.layer} alone bears {deepest(cut):.0%}" for cut in robust[:_NAMED])
+            + f" for no more than {LITTLE_PP:.0f} pp, before any fine-tuning",
         )
 
 
