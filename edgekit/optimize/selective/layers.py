@@ -26,7 +26,8 @@ MOVING = frozenset(
     )
 )  # fmt: skip
 _WEIGHTED = re.compile(r"(convolution|depthwise|conv\w*|MatMul|BiasAdd|einsum|Tensordot)\w*", re.IGNORECASE)
-_INNER = ("batchnorm", "einsum", "Tensordot")  # scopes that Keras opens inside of a layer
+# scopes that Keras opens inside of a layer
+_INNER = ("batchnorm", "einsum", "Tensordot", "moments", "separable_conv2d")
 _SECOND = re.compile(r"_\d+$")
 
 
@@ -176,7 +177,9 @@ def _paths(model: Any, texts: list[str]) -> dict[str, str]:
     # the model's own name is in front of every layer's
     common = 1 if known and len({scopes[0] for scopes in known}) == 1 and all(len(s) > 1 for s in known) else 0
     # Keras traces a model twice on the way, and numbers every layer again the second time
-    again = known and all(_SECOND.search(part) for scopes in known for part in scopes)
+    layers = {scopes[common] for scopes in known if len(scopes) > common}
+    once = {_SECOND.sub("", layer) for layer in layers}
+    again = len(once) == len(layers) and all(_SECOND.search(layer) for layer in layers)
     return {
         text: "/".join(_SECOND.sub("", part) if again else part for part in scopes[common:])
         for text, scopes in split.items()
@@ -186,6 +189,7 @@ def _paths(model: Any, texts: list[str]) -> dict[str, str]:
 def _scopes(text: str) -> list[str]:
     """``model/block/conv/BiasAdd;model/bn/mul`` → ``[model, block, conv]``: of the op with weights, else the first."""
     parts = [part.split("/") for part in text.split(";") if part]
+    parts = [part for part in parts if len(part) > 1] or parts
     chosen = next((part for part in parts if _WEIGHTED.fullmatch(part[-1])), parts[0] if parts else [])
     scopes = chosen[:-1]
     while scopes and scopes[-1] in _INNER:
