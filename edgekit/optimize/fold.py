@@ -16,7 +16,7 @@ from edgekit.optimize.made import Made
 from edgekit.optimize.recipe import Recipe
 from edgekit.optimize.request import Request
 from edgekit.optimize.scorer import Scorer
-from edgekit.optimize.stages import Stages
+from edgekit.optimize.stages import Finishing, Stages
 from edgekit.optimize.steps import QatStep, QuantizeStep
 from edgekit.optimize.workers import Workers
 
@@ -83,17 +83,16 @@ class Fold:
         """
         budgets = self.request.budgets
         points, notices = [self.baseline], list(self.prepared.notices)
+        finishing = Finishing(
+            allow_float=self.request.allow_float_fallback,
+            max_drop=_SELECTIVE_DROP if budgets.max_drop is None else budgets.max_drop,
+            metric=self.request.metric,
+        )
         for step in recipe.steps:
             if isinstance(step, (QuantizeStep, QatStep)):
                 if step == QuantizeStep(mode="float32"):
                     continue
-                made = self.stages.finish(
-                    points[-1],
-                    step,
-                    self.prepared,
-                    allow_float=self.request.allow_float_fallback,
-                    max_drop=_SELECTIVE_DROP if budgets.max_drop is None else budgets.max_drop,
-                )
+                made = self.stages.finish(points[-1], step, self.prepared, finishing)
             else:
                 made = self.stages.transform(points[-1], step, self.prepared)
             points.append(made)

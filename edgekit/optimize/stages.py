@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from edgekit.optimize.steps import (
     LastStep,
     QatStep,
     QuantizeStep,
+    TrainingOnlyStep,
     TrainingStep,
     parameters,
 )
@@ -43,12 +44,26 @@ _FUNCTIONS = {
     "xnnpack-sparse": "edgekit.optimize.sparse.xnnpack:xnnpack_sparse",
     "batch-norm": "edgekit.optimize.refit.batch_norm:batch_norm",
     "training-only": "edgekit.optimize.refit.training_only:training_only",
-    "qat": "edgekit.optimize.qat:qat",
+    "qat": "edgekit.optimize.qat.step:qat",
 }
 _WORK = {"filters": "remove filters from", "batch-norm": "normalise", "training-only": "take out", "qat": "train"}
 _TUNING = tuple(field.name for field in fields(FineTuning))
 #: of a step's record, what is not a figure of its own
 _NO_DETAILS = ("path", "notes", "notices", "seconds", "inputs", "outputs", "mode", "size_bytes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finishing:
+    """What the last step needs to know of the run.
+
+    Attributes:
+        allow_float: let ops without an int16x8 kernel stay in float.
+        max_drop: percentage points that a selective step may lose, by ``metric``.
+    """
+
+    allow_float: bool
+    max_drop: float
+    metric: str
 
 
 class Stages:
@@ -98,22 +113,21 @@ class Stages:
             notices=notices_of(record),
         )
 
-    def finish(self, made: Made, step: LastStep, prepared: PreparedData, *, allow_float: bool, max_drop: float) -> Made:
+    def finish(self, made: Made, step: LastStep, prepared: PreparedData, options: Finishing) -> Made:
         """Makes the .tflite that the recipe ends with.
 
         Args:
             made: the model at this point.
             step: the last one.
             prepared: rows.
-            allow_float: let ops without an int16x8 kernel stay in float.
-            max_drop: percentage points that a selective step may lose.
+            options: of the run.
 
         Raises:
             ModelError: the model cannot be converted to this mode.
         """
         if isinstance(step, QatStep):
             return self._qat(made, step, prepared)
-        return self._quantize(made, step, prepared, allow_float=allow_float, max_drop=max_drop)
+        return self._quantize(made, step, prepared, options)
 
     def _layers(self, made: Made, step: str) -> Path:
         """The Keras model at this point."""
@@ -130,6 +144,8 @@ class Stages:
         """The record of a step that TensorFlow does, its folder, and whether it was there already."""
         own, tuning = _divided(step)
         arguments: dict[str, Any] = dict(own)
+        if not isinstance(step, TrainingOnlyStep):
+            arguments["data"] = prepared.splits.training
         used: dict[str, Any] = {}
         if isinstance(step, FineTuning):
             arguments["tuning"] = tuning
@@ -160,7 +176,6 @@ class Stages:
                 _FUNCTIONS[step.step],
                 source=str(source),
                 out=str(making.folder / name),
-                data=prepared.splits.training,
                 trust=self.source.trust,
                 **arguments,
             )
@@ -175,25 +190,21 @@ class Stages:
             raise explain_death(died, mode=step.mode, exported=made.exported) from died
         return self._finished(made, step, record, folder / _TFLITE, cached=cached)
 
-    def _quantize(
-        self, made: Made, step: QuantizeStep, prepared: PreparedData, *, allow_float: bool, max_drop: float
-    ) -> Made:
+    def _quantize(self, made: Made, step: QuantizeStep, prepared: PreparedData, options: Finishing) -> Made:
         searched = step.selective and not step.keep
         key = {
             "tflite": sha256_file(made.tflite),
             "parameters": parameters(step),
-            "allow_float": allow_float and step.mode == "int16x8",
+            "allow_float": options.allow_float and step.mode == "int16x8",
             "data": prepared.fingerprints.get("representative") if step.mode in CALIBRATED else None,
-            "search": [max_drop, prepared.fingerprints.get("training")] if searched else None,
+            "search": [options.max_drop, options.metric, prepared.fingerprints.get("training")] if searched else None,
             "versions": self._versions,
         }
         found = self.cache.lookup("quantize", key)
         if found is None:
             with self.cache.making("quantize", key) as making:
                 begin = time.perf_counter()
-                answer = self._quantized(
-                    made, step, prepared, making.folder / _TFLITE, allow_float=allow_float, max_drop=max_drop
-                )
+                answer = self._quantized(made, step, prepared, making.folder / _TFLITE, options)
                 making.record = {**answer, "seconds": time.perf_counter() - begin}
             folder, record, cached = making.folder, making.record, False
         else:
@@ -284,7 +295,7 @@ class Stages:
         )
 
     def _quantized(
-        self, made: Made, step: QuantizeStep, prepared: PreparedData, out: Path, *, allow_float: bool, max_drop: float
+        self, made: Made, step: QuantizeStep, prepared: PreparedData, out: Path, finishing: Finishing
     ) -> dict[str, Any]:
         splits = prepared.splits
         if step.mode not in CALIBRATED and made.export is not None:
@@ -308,7 +319,9 @@ class Stages:
                 "edgekit.optimize.selective.quantize:quantize_selectively",
                 float_model=str(made.tflite),
                 search=splits.training,
-                max_drop=max_drop,
+                max_drop=finishing.max_drop,
+                metric=finishing.metric,
+                recurrent=made.exported.get("recurrent", ()),
                 keep=list(step.keep) or None,
                 keep_as=step.keep_as,
                 **options,
@@ -325,7 +338,7 @@ class Stages:
                 "edgekit.optimize.quantize:quantize",
                 float_model=str(made.tflite),
                 recurrent=made.exported.get("recurrent", ()),
-                allow_float=allow_float,
+                allow_float=finishing.allow_float,
                 **options,
                 **passes,
             )
