@@ -20,6 +20,7 @@ from edgekit.optimize.losses import Loss, choose_loss
 from edgekit.optimize.training import Batches
 from edgekit.optimize.tuning import FineTuning
 
+_FEW = 200
 _WARM_UP = 20  # a twentieth of the steps
 _CLASSES = {"adam": "Adam", "sgd": "SGD", "rmsprop": "RMSprop", "adamw": "AdamW"}
 
@@ -167,6 +168,8 @@ def plan_tuning(
         loss, stream, notices = _from_labels(loaded, spec, batches, wanted)
     if loss is None:
         return None, notices
+    if batches.dataset.count < _FEW:
+        notices = (*notices, _few(batches.dataset.count, batches.steps * wanted.epochs))
     return (
         Tuning(
             batches=batches,
@@ -243,6 +246,15 @@ def _untuned(reason: str, hint: str) -> Notice:
         code="not-fine-tuned",
         message=f"the changed model was not fine-tuned, because {reason}; expect a loss of accuracy",
         hint=hint,
+    )
+
+
+def _few(rows: int, steps: int) -> Notice:
+    return Notice(
+        code="few-training-rows",
+        message=f"fine-tuning on {rows} rows ({steps} steps) recovers little and can learn them by heart: trust the "
+        "score on other rows only",
+        hint='give more rows, which need no labels with fine_tune = "distill"; else more epochs, a smaller batch size',
     )
 
 
