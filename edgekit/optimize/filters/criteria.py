@@ -130,7 +130,7 @@ def _summed(
         if item.cut.role in roles:
             touched = True
             inside = item.places >= 0
-            rows = item.rows(numpy.asarray(item.weight, dtype=numpy.float64))
+            rows = item.rows(numpy.asarray(item.weight).astype(numpy.float64))
             numpy.add.at(total, item.places[inside], each(rows[inside]))
     return total if touched else None
 
@@ -168,7 +168,7 @@ def _geometric_median(group: Group, slices: list[_Slices]) -> Array | None:
             continue
         inside = item.places >= 0
         order = numpy.argsort(item.places[inside], kind="stable")
-        rows = item.rows(numpy.asarray(item.weight, dtype=numpy.float64))[inside][order]
+        rows = item.rows(numpy.asarray(item.weight).astype(numpy.float64))[inside][order]
         if rows.shape[0] % group.channels.size:
             return None
         pieces.append(rows.reshape(group.channels.size, -1))

@@ -63,7 +63,7 @@ def _tried(seen: Seen, call: Call, library: str) -> Layout:
     layout, shape = seen.inputs[0], seen.shapes[0]
     if layout is None or layout.axis != -1 or len(seen.outputs) != 1 or seen.outputs[0][-1:] != shape[-1:]:
         raise NotUnderstood("it moves or mixes channels")
-    function = call.layer.function if library == "tf_keras" else call.layer.call
+    function = call.layer if library == "tf_keras" else call.layer.call
 
     def run(value: Any) -> Any:
         def filled(item: Any) -> Any:
