@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
+
+if TYPE_CHECKING:
+    from optimize_workshop import Workshop
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 IMAGE = (8, 8, 1)
@@ -33,6 +36,16 @@ def write_broken_data(folder: Path) -> None:
     numpy.savez(
         folder / "broken.npz", x_train=images[:400], y_train=labels[:400], x_test=images[400:], y_test=labels[400:]
     )
+
+
+def broken_models(workshop: Workshop) -> Path:
+    """The folder with ``<kind>.tflite`` and ``broken.npz``; made once for all tests."""
+    folder = workshop.folder / "broken"
+    if not folder.exists():
+        folder.mkdir()
+        write_broken_data(folder)
+        workshop.call("tests.optimize.optimize_broken:make_broken", folder=str(folder))
+    return folder
 
 
 def make_broken(folder: str) -> None:

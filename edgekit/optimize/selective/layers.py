@@ -122,7 +122,7 @@ def find_layers(names: Sequence[str], graph: Graph) -> tuple[Layer, ...]:
         fitting = [
             layer
             for layer in graph.layers
-            if any(fnmatchcase(each, name) for each in (layer.name, *layer.aliases, *layer.tensors, *layer.kinds))
+            if name in layer.tensors or any(fnmatchcase(n, name) for n in (layer.name, *layer.aliases, *layer.kinds))
         ]
         if not fitting:
             message, hint = unknown("layer", name, [layer.name for layer in graph.layers])

@@ -46,7 +46,8 @@ class Told:
         if self.switched:
             found.append("ai-edge-quantizer made it: TensorFlow's quantizer cannot mix 16-bit layers with int8")
         where = "training" if self.own_rows else "calibration"
-        found.append(f"decided on {self.rows} {where} rows by {self.metric}; the evaluation rows had no part in it")
+        did = "compared" if self.met is None else "decided"
+        found.append(f"{did} on {self.rows} {where} rows by {self.metric}; the evaluation rows had no part in it")
         return tuple(found)
 
     def notices(self) -> tuple[Notice, ...]:
