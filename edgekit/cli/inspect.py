@@ -89,6 +89,8 @@ def _diagnose(path: Path, options: dict[str, Any], way: o.BoardOptions, recipe_o
         files.check_writable(recipe_out)
     found = diagnose(path, **options, reach=way.reach(), on_event=out.on_event)
     out.notices(found.notices)
+    if recipe_out is not None and found.recipe_text is None:
+        out.say(f"{recipe_out} was not written: there is nothing left to do for this model")
     last = recipe_part(found)
     if recipe_out is not None and found.recipe_text is not None:
         files.write_bytes(recipe_out, found.recipe_text.encode())
