@@ -16,9 +16,9 @@ def compare(forecast: Forecast | Mapping[str, Any], measured: Mapping[str, Any])
 
     Args:
         forecast: of one step, or its JSON values.
-        measured: any of ``size_bytes``, ``gzip_bytes``, ``macs``, ``weights``; ``latency_ratio`` and ``memory_ratio``
-            (after divided by before the step), each with an interval ``…_ci95`` (two ratios) where there is one. None
-            or missing: not measured.
+        measured: any of ``size_bytes``, ``gzip_bytes``, ``macs``, ``parameters_count``; ``latency_ratio`` and
+            ``memory_ratio`` (after divided by before the step), each with an interval ``…_ci95`` (two ratios) where
+            there is one. None or missing: not measured.
     """
     if not isinstance(forecast, Forecast):
         forecast = decode.from_json(Forecast, dict(forecast), source="forecast", lenient=True)
@@ -27,7 +27,7 @@ def compare(forecast: Forecast | Mapping[str, Any], measured: Mapping[str, Any])
         ("size_bytes", forecast.size_bytes.value, forecast.size_bytes.error),
         ("gzip_bytes", forecast.gzip_bytes.value, forecast.gzip_bytes.error),
         ("macs", forecast.macs.after, forecast.macs.error),
-        ("weights", forecast.weights.after, forecast.weights.error),
+        ("parameters_count", forecast.parameters_count.after, forecast.parameters_count.error),
     ):
         if measured.get(figure) is not None:
             verdicts.append(_count(figure, expected, error, float(measured[figure])))

@@ -62,7 +62,7 @@ class Forecast:
         size_bytes: of the .tflite after it.
         gzip_bytes: of that after gzip -6: what a download weighs.
         macs: multiply-accumulates of one inference.
-        weights: numbers in the weights.
+        parameters_count: values in the weights.
         latency: against the file before the step.
         memory: peak memory that the interpreter adds, against the file before the step.
         notes: what a person should read.
@@ -73,7 +73,7 @@ class Forecast:
     size_bytes: Figure
     gzip_bytes: Figure
     macs: Change
-    weights: Change
+    parameters_count: Change
     latency: Effect
     memory: Effect
     notes: tuple[str, ...] = ()
@@ -84,7 +84,7 @@ class Verdict:
     """One figure of a forecast beside what was measured.
 
     Attributes:
-        figure: ``size_bytes``, ``gzip_bytes``, ``macs``, ``weights``, ``latency_ratio`` or ``memory_ratio``.
+        figure: ``size_bytes``, ``gzip_bytes``, ``macs``, ``parameters_count``, ``latency_ratio`` or ``memory_ratio``.
         expected: the value, or the range of ratios; None where the forecast was "unknown".
         measured: what came out.
         off: how far from the expected value, or from the nearer end of the range, as a fraction; 0 within the range.

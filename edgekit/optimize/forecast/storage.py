@@ -1,8 +1,8 @@
-"""How a float32 ``.tflite`` will be stored in another numeric mode or in the sparse encoding: the file itself, without
-calibration."""
+"""How a float32 ``.tflite`` is stored in another numeric mode or in the sparse encoding, but for the calibration."""
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 from edgekit.optimize import model_tree
@@ -95,6 +95,7 @@ def _integer(model: Any, *, wide: bool) -> None:
     import numpy
 
     graph = model.subgraphs[0]
+    _own_biases(model)
     channel = _kernels(model, tuple(_CHANNEL_AT))
     biases = {
         int(op.inputs[2]): int(op.inputs[1])
@@ -113,7 +114,7 @@ def _integer(model: Any, *, wide: bool) -> None:
             _set_scale(tensor, numpy.asarray([_INPUT_SCALE]), 0)
         elif index in biases and biases[index] in scales:
             by = scales[biases[index]] * _INPUT_SCALE
-            whole = numpy.round(values / numpy.maximum(by, 1e-12)).clip(-(2**31), 2**31 - 1)
+            whole = numpy.round(values / numpy.maximum(by, 1e-12).astype("float64")).clip(-(2**31), 2**31 - 1)
             _own_buffer(model, tensor)
             tensors.store(model, tensor, whole.astype("int64" if wide else "int32"))
             _set_scale(tensor, numpy.broadcast_to(by, values.shape[-1:]) if by.size > 1 else by, 0)
@@ -222,6 +223,22 @@ def _own_buffer(model: Any, tensor: Any) -> None:
         copy.data = model.buffers[tensor.buffer].data
         model.buffers.append(copy)
         tensor.buffer = len(model.buffers) - 1
+
+
+def _own_biases(model: Any) -> None:
+    """Gives each op a bias of its own: biases that are equal in float have other scales as integers."""
+    import numpy
+
+    graph = model.subgraphs[0]
+    seen: set[int] = set()
+    for op in graph.operators:
+        if model_tree.op_name(model, op) not in _CHANNEL_AT or len(op.inputs) < 3 or int(op.inputs[2]) < 0:
+            continue
+        index = int(op.inputs[2])
+        if index in seen:
+            graph.tensors.append(copy.copy(graph.tensors[index]))
+            op.inputs = numpy.asarray([*op.inputs[:2], len(graph.tensors) - 1, *op.inputs[3:]], "int32")
+        seen.add(index)
 
 
 def _code(dtype: str) -> int:

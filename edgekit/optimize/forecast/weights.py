@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Array = numpy.ndarray[Any, Any]
 
-_PRODUCTS = ("CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "CONV_3D", "BATCH_MATMUL", "UNIDIRECTIONAL_SEQUENCE_LSTM")
+PRODUCTS = ("CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "CONV_3D", "BATCH_MATMUL", "UNIDIRECTIONAL_SEQUENCE_LSTM")
 _KERNEL_AT = {"TRANSPOSE_CONV": (1,), "UNIDIRECTIONAL_SEQUENCE_LSTM": tuple(range(1, 9))}
 _BLOCK = 4  # inputs by 1 output
 _ROUNDS = 25
@@ -35,7 +35,7 @@ class Kernel:
     values: Array
 
 
-def kernels(model: Any, *, ops: tuple[str, ...] = _PRODUCTS) -> list[Kernel]:
+def kernels(model: Any, *, ops: tuple[str, ...] = PRODUCTS) -> list[Kernel]:
     """Float kernels of the main subgraph, each once."""
     graph = model.subgraphs[0]
     found: dict[int, Kernel] = {}

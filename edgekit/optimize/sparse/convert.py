@@ -55,8 +55,8 @@ def convert_sparse(saved_model: str, out: str, mode: str = "float32", on_event: 
         difference = _difference(dense, content)
         fit = examine(model)
         stored = (
-            f"{count} tensors are stored in the sparse encoding: {len(content):,} bytes, and {len(dense):,} when stored "
-            f"dense (largest difference of outputs {difference:.1e})"
+            f"{count} tensors are stored in the sparse encoding: {len(content):,} bytes, and {len(dense):,} when "
+            f"stored dense (largest difference of outputs {difference:.1e})"
         )
         return convert.write(
             model, content, Path(out), mode, notes=(*exported.notes, stored, _verdict(fit)), notices=_notices(fit)
@@ -86,9 +86,7 @@ def _encoded(model: Any) -> int:
         for op in model.subgraphs[0].operators
         if model_tree.op_name(model, op) in ("DENSIFY", "DEQUANTIZE")
     }
-    return sum(
-        tensor.sparsity is not None for at, tensor in enumerate(model.subgraphs[0].tensors) if at in unpacked
-    )
+    return sum(tensor.sparsity is not None for at, tensor in enumerate(model.subgraphs[0].tensors) if at in unpacked)
 
 
 def _difference(dense: bytes, sparse: bytes) -> float:

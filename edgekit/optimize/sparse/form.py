@@ -111,9 +111,7 @@ def _plan(steps: list[Step], name: str) -> _Plan:
     return plan
 
 
-def _plan_body(
-    plan: _Plan, body: list[Step], producers: Mapping[int, Step], readers: Mapping[int, list[Step]]
-) -> None:
+def _plan_body(plan: _Plan, body: list[Step], producers: Mapping[int, Step], readers: Mapping[int, list[Step]]) -> None:
     ended = False
     seen: set[str] = set()
     for step in body:
@@ -366,7 +364,9 @@ def _changes(plan: _Plan) -> list[str]:
         found.append(f"{', '.join(larger)}: the kernel of 3×3 lies in one of 5×5, whose padding is equal on all sides")
     if plan.pooled:
         found.append(f"{', '.join(sorted(plan.pooled))}: average pooling over the whole map is GlobalAveragePooling2D")
-    split = [name.removesuffix("_pointwise") for name in plan.pointwise if name.removesuffix("_pointwise") in plan.places]
+    split = [
+        name.removesuffix("_pointwise") for name in plan.pointwise if name.removesuffix("_pointwise") in plan.places
+    ]
     if split:
         found.append(f"{', '.join(split)}: split into a depthwise and a 1×1 convolution")
     if int(plan.stem.layer.kernel.shape[2]) == 1:

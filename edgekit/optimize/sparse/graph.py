@@ -153,6 +153,7 @@ class Ready:
         self._weights: list[Any] | None = weights
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        """Calls the layer."""
         outputs = self._layer(*arguments, **keywords)
         if self._weights is not None:
             self._layer.set_weights(self._weights)

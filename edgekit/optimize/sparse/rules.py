@@ -148,9 +148,11 @@ class _Graph:
             reasons.append("it must begin with a 3×3 convolution of stride 2 on 3 channels")
         for at in inside - {end} if not reasons else ():
             for out in self.ops[at].outputs:
-                for consumer in self._readers(int(out)):
-                    if consumer not in inside and not self._is_end(consumer):
-                        reasons.append(f"the output of {self._called(at)} is also read by {self._called(consumer)}")
+                reasons += [
+                    f"the output of {self._called(at)} is also read by {self._called(consumer)}"
+                    for consumer in self._readers(int(out))
+                    if consumer not in inside and not self._is_end(consumer)
+                ]
         return inside, reasons
 
     def _readers(self, tensor: int) -> list[int]:
