@@ -55,7 +55,7 @@ def explain(
     ):
         named = [layer for layer in treated if layer.treatment == treatment]
         if named:
-            notes.append(f"{words}: " + ", ".join(f"{layer.name} ({layer.type}: {layer.reason})" for layer in named))
+            notes.append(f"{words}: {_grouped(named)}")
     if prepared.flat.removed:
         notes.append(f"left out, because they work in training only: {', '.join(prepared.flat.removed)}")
     notices: list[Notice] = []
@@ -87,3 +87,11 @@ def _by_layer(prepared: Prepared) -> tuple[LayerTreatment, ...]:
         if known is None or _RANK.index(treated.treatment) > _RANK.index(known.treatment):
             found[treated.name] = treated
     return tuple(found.values())
+
+
+def _grouped(layers: Sequence[LayerTreatment]) -> str:
+    """Layers of one type and reason together: a DenseNet has a hundred of them."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for layer in layers:
+        groups.setdefault((layer.type, layer.reason), []).append(layer.name)
+    return "; ".join(f"{', '.join(names)} ({kind}: {reason})" for (kind, reason), names in groups.items())

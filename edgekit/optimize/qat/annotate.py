@@ -22,18 +22,28 @@ _OUTPUT_ONLY = (
     "ELU",
     "GroupNormalization",
     "LayerNormalization",
-    "Maximum",
-    "Minimum",
     "Multiply",
     "Normalization",
     "PReLU",
     "Rescaling",
     "Subtract",
     "UnitNormalization",
-    "UpSampling1D",
 )
-#: values pass through unchanged, so there is nothing to simulate
-_PASSING = ("InputLayer", "Lambda", "Masking", "MaxPooling1D", "MaxPooling3D", "RepeatVector", "UpSampling3D")
+#: their int8 ops have one scale for input and output, so a range of its own would cost a float island
+_ONE_SCALE = ("AveragePooling1D", "AveragePooling2D", "UpSampling2D")
+#: likewise, or values pass through unchanged; TFMOT leaves them alone
+_PASSING = (
+    "InputLayer",
+    "Lambda",
+    "Masking",
+    "Maximum",
+    "MaxPooling1D",
+    "MaxPooling3D",
+    "Minimum",
+    "RepeatVector",
+    "UpSampling1D",
+    "UpSampling3D",
+)
 _REASONS = {
     "BatchNormalization": "no convolution or Dense layer right before it that it could be folded into",
     "Bidirectional": "TFMOT cannot simulate recurrent layers",
@@ -70,11 +80,13 @@ class Toolkit:
                 default_8bit_quantize_scheme,
             )
             from tensorflow_model_optimization.quantization import keras as quantization
+            from tf_keras.src.saving.serialization_lib import SafeModeScope
         except ImportError as error:
             raise DependencyError(
                 f"tensorflow-model-optimization is not installed ({error})", hint=install.OPTIMIZE
             ) from error
         self.api = quantization
+        self.safe_mode = SafeModeScope
         self.quant_ops = quant_ops
         self.quantizers = quantizers
         self.quantize_layer = quantize_layer.QuantizeLayer
@@ -169,18 +181,25 @@ def simulating(flat: Flat, treated: dict[str, LayerTreatment], preserve: Preserv
         if kind == "Lambda":
             known = layer.name in flat.origin and flat.origin[layer.name][1] != "Lambda"
             return annotate(layer, quantize_config=tfmot.configs.NoOpQuantizeConfig()) if known else layer
+        if kind in _ONE_SCALE:
+            return annotate(layer, quantize_config=tfmot.configs.NoOpQuantizeConfig())
         if treatment == "output":
             return annotate(layer, quantize_config=tfmot.configs.Default8BitOutputQuantizeConfig())
         return annotate(layer) if registry.supports(layer) or kind == "BatchNormalization" else layer
 
     # TFMOT makes the layers again from their configurations, the author's own too
     known = {type(layer).__name__: type(layer) for layer in flat.model.layers}
+    for layer in flat.model.layers:
+        activation = getattr(layer, "activation", None)
+        if not str(getattr(activation, "__module__", "tf_keras")).startswith("tf_keras"):
+            known[getattr(activation, "__name__", type(activation).__name__)] = activation
     known |= {
         kind.__name__: kind
         for kind in (tfmot.configs.NoOpQuantizeConfig, tfmot.configs.Default8BitOutputQuantizeConfig)
     }
     try:
-        with tfmot.api.quantize_scope(known):
+        # safe_mode: the model was judged when it was loaded, and TFMOT writes and reads its Lambda layers again
+        with tfmot.api.quantize_scope(known), tfmot.safe_mode(safe_mode=False):
             marked = tfmot.keras.models.clone_model(flat.model, clone_function=annotated)
             return tfmot.api.quantize_apply(marked, scheme=_scheme(tfmot, preserve))
     except Exception as error:

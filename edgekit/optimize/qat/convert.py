@@ -31,10 +31,10 @@ def convert(model: Any, loaded: LoadedModel, output_names: Sequence[str], rows: 
         ModelError: the converter refuses it, or loses the weights.
     """
     tf = libraries.tensorflow()
-    model.output_names = list(output_names)
+    plain = _without_layers(model, output_names)
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
         exported = export_loaded(
-            dataclasses.replace(loaded, model=model, library="tf_keras"), Path(folder) / "simulated"
+            dataclasses.replace(loaded, model=plain, library="tf_keras"), Path(folder) / "simulated"
         )
         converter = tf.lite.TFLiteConverter.from_saved_model(exported.path, signature_keys=[SIGNATURE])
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -54,3 +54,26 @@ def convert(model: Any, loaded: LoadedModel, output_names: Sequence[str], rows: 
             raise converter_errors.explain(error, mode=mode, recurrent=exported.recurrent) from error
     check_weights(model_tree.parse(content, "the converted file"), exported, mode)
     return content
+
+
+def _without_layers(model: Any, output_names: Sequence[str]) -> Any:
+    """The model as its variables and a function: TensorFlow cannot save layers whose kernels are simulated."""
+    tf = libraries.tensorflow()
+
+    class Simulated(tf.Module):  # type: ignore[misc, name-defined, unused-ignore]
+        """What the export asks a model for."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.held = list(model.variables)
+
+        inputs = property(lambda _: model.inputs)
+        outputs = property(lambda _: model.outputs)
+        output_names = property(lambda _: names)
+        layers = property(lambda _: model.layers)
+
+        def __call__(self, inputs: Any, training: bool) -> Any:
+            return model(inputs, training=training)
+
+    names = list(output_names)
+    return Simulated()
