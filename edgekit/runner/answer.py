@@ -38,7 +38,7 @@ _FAILURES: dict[str, tuple[type[EdgekitError], str | None]] = {
     "runtime": (DeviceError, "see `edgekit audit MODEL.tflite`; the runtime's own words are in the details"),
     "profile-unsupported": (
         RuntimeMissingError,
-        "use a LiteRT of 2.1.3 or later on the board (`--runtime litert` brings the newest that loads there)",
+        "LiteRT's library of 2.1.3 or later does; it needs glibc 2.34 on ARM boards (Debian 12, Ubuntu 22.04)",
     ),
     "out-of-memory": (DeviceError, "close other programs on the board, or use a smaller model"),
 }

@@ -242,3 +242,13 @@ def test_the_written_recipe_is_the_one_that_is_loaded(residual, tmp_path):
     path.write_text(recipe_text(recipe, recommend(found)), encoding="utf-8")
     assert load_recipe(str(path)).steps == recipe.steps
     assert load_recipe(str(path)).name == recipe.name
+
+
+def test_a_loop_gets_dynamic_range_unless_int8_was_seen_to_be_good(tmp_path):
+    found = evidence_of(zoo.save("gru", tmp_path), tmp_path)
+    assert next(share.kind for share in found.shares if share.name == "memory") == "recurrent"
+    assert prescribe(found).mode == "dynamic"
+    assert "int8" not in codes(found)
+    good = replace(found, int8=Int8Loss(drop=0.0, unit="pp", metric="top-1", rows=100, snr_db=40.0))
+    assert prescribe(good).mode == "int8"
+    assert "recurrent" not in codes(good)

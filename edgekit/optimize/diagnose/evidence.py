@@ -13,6 +13,8 @@ LITTLE_PP = 1.0  # percentage points that are next to nothing before fine-tuning
 _MUCH_PP = 10.0  # that fine-tuning may not bring back
 _NOISY_DB = 20.0  # below this the noise of int8 is more than a hundredth of a signal's power
 _SUSPECTS = 3
+_MUCH_WORK = 0.3
+WORTH_BYTES = 10_000  # below this nobody downloads or stores anything faster
 USUAL_RATIO, _DEEPEST = 0.3, 0.6  # of the filters of a layer
 
 
@@ -153,6 +155,13 @@ def deepest(cut: CutSensitivity) -> float | None:
 def int8_hurts(found: Evidence) -> bool:
     """Whether int8 throughout costs more than can be shrugged off."""
     return found.int8 is not None and (found.int8.drop is None or found.int8.drop > LITTLE_PP / 2)
+
+
+def prefers_dynamic(found: Evidence) -> bool:
+    """Whether recurrent layers are much of the model and int8 was not seen to be good for it."""
+    recurrent = [share for share in found.shares if share.kind == "recurrent"]
+    much = found.part(lambda share: share.kind == "recurrent") >= _MUCH_WORK or any(s.macs is None for s in recurrent)
+    return bool(recurrent) and much and (found.int8 is None or int8_hurts(found))
 
 
 def noisy_in_int8(found: Evidence) -> tuple[str, ...]:

@@ -147,10 +147,11 @@ def op_label(model: TfliteModel, op: Op) -> str:
 
 
 def _kind_of(model: TfliteModel, ops: Sequence[Op]) -> str:
-    """The kind of the op with the most work."""
+    """The kind of the op with the most work; what loops is recurrent, whatever it needs around the loop."""
     if not ops:
         return ""
-    chief = max(ops, key=lambda op: op.macs or 0)
+    loops = [op for op in ops if _KINDS.get(op.name) == "recurrent"]
+    chief = max(loops or ops, key=lambda op: op.macs or 0)
     words = _KINDS.get(chief.name, chief.name.lower().replace("_", " "))
     if chief.name in _WINDOWED and len(chief.inputs) > 1:
         shape = model.tensors[chief.inputs[1]].shape

@@ -9,11 +9,13 @@ from typing import Any
 from edgekit.core.decode import to_json
 from edgekit.optimize.diagnose.evidence import (
     USUAL_RATIO,
+    WORTH_BYTES,
     Evidence,
     deepest,
     int8_hurts,
     is_convolution,
     is_untrained,
+    prefers_dynamic,
     sensitive_to_cuts,
 )
 from edgekit.optimize.diagnose.recommend import Point
@@ -27,7 +29,7 @@ def prescribe(found: Evidence) -> Recipe | None:
     """The steps that pay for this model; None where there is nothing left to do.
 
     Filters are removed where layers that have some do much of the work; weights are pruned where only the bytes are in
-    dense layers; int8 ends it, selective where layers are sensitive, ``dynamic`` where recurrent layers are most of it.
+    dense layers; int8 ends it, selective where it hurts, ``dynamic`` where recurrent layers are much of the model.
     """
     if found.integer:
         return None
@@ -40,7 +42,9 @@ def prescribe(found: Evidence) -> Recipe | None:
         skip = sensitive_to_cuts(found)
         if not found.cuts or len(skip) < len(found.cuts):
             steps.append(FiltersStep(ratio=USUAL_RATIO, ratios=ratios, skip=skip, **fine_tuning))
-    elif trainable and found.bytes_part(lambda share: share.kind == "dense") >= _WORTH_CUTTING:
+    elif trainable and sum(share.bytes for share in found.shares if share.kind == "dense") >= max(
+        WORTH_BYTES, _WORTH_CUTTING * found.size_bytes
+    ):
         steps.append(PruneStep(**fine_tuning))
     steps.append(mode_of_last)
     what = " and ".join(step.step for step in steps)
@@ -48,9 +52,7 @@ def prescribe(found: Evidence) -> Recipe | None:
 
 
 def _last(found: Evidence) -> QuantizeStep:
-    if found.part(lambda share: share.kind == "recurrent") >= _WORTH_CUTTING or any(
-        share.kind == "recurrent" and share.macs is None for share in found.shares
-    ):
+    if prefers_dynamic(found):
         return QuantizeStep(mode="dynamic")
     return QuantizeStep(mode="int8", selective=int8_hurts(found))
 

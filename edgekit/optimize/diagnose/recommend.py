@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from edgekit.core import units
 from edgekit.optimize.diagnose.evidence import (
     LITTLE_PP,
+    WORTH_BYTES,
     Evidence,
     deepest,
     int8_hurts,
@@ -15,13 +16,13 @@ from edgekit.optimize.diagnose.evidence import (
     is_untrained,
     like_random,
     noisy_in_int8,
+    prefers_dynamic,
     sensitive_to_cuts,
 )
-from edgekit.optimize.diagnose.layers import LayerShare
+from edgekit.optimize.diagnose.wording import NAMED, alphas, by_kind, counted, heaviest, listed, them
 
 _LARGE_PART, _NOTABLE_PART = 0.5, 0.1  # of the work or the bytes
 _TOO_QUICK_NS = 50_000.0  # below this a run is mostly calls and copies
-_NAMED = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,21 +74,21 @@ def _convolutions(found: Evidence) -> Iterator[Point]:
     part = found.part(is_convolution)
     if part < _LARGE_PART or found.integer or not found.library:
         return
-    kinds = _by_kind(found, is_convolution)
+    kinds = by_kind(found, is_convolution)
     kind, shares = kinds[0]
     of_kind = found.part(lambda share: share.kind == kind)
     rest = f", {part:.0%} in all convolutions" if len(kinds) > 1 else ""
     yield Point(
         code="filters",
         text="Remove filters: what goes makes every run shorter, in every runtime.",
-        reason=f"{of_kind:.0%} {found.lies_in} {_counted(shares, kind)} ({_names(found, shares)}){rest}",
+        reason=f"{of_kind:.0%} {found.lies_in} {counted(shares, kind)} ({heaviest(found, shares)}){rest}",
     )
 
 
 def _dense(found: Evidence) -> Iterator[Point]:
     shares = [share for share in found.shares if share.kind == "dense"]
     part = found.bytes_part(lambda share: share.kind == "dense")
-    if not shares or part < _LARGE_PART or found.integer:
+    if part < _LARGE_PART or found.integer or sum(share.bytes for share in shares) < WORTH_BYTES:
         return
     largest = max(shares, key=lambda share: share.bytes)
     work = found.part(lambda share: share.kind == "dense")
@@ -100,7 +101,7 @@ def _dense(found: Evidence) -> Iterator[Point]:
         code="dense-bytes",
         text=text,
         reason=f"{part:.0%} of the bytes ({units.size(sum(share.bytes for share in shares))}), but {work:.0%} of the "
-        f"{found.basis}, are in {_counted(shares, 'dense')}; the largest is {largest.name} with "
+        f"{found.basis}, are in {counted(shares, 'dense')}; the largest is {largest.name} with "
         f"{largest.parameters:,} parameters",
     )
 
@@ -111,7 +112,7 @@ def _cuts(found: Evidence) -> Iterator[Point]:
         worst = max((cut for cut in found.cuts if cut.layer in tender), key=lambda cut: cut.drops[0])
         yield Point(
             code="sensitive-to-cuts",
-            text=f"Leave {_list(tender)} alone when filters are removed: the recipe skips {_them(tender)}.",
+            text=f"Leave {listed(tender)} alone when filters are removed: the recipe skips {them(tender)}.",
             reason=f"{worst.layer} alone costs {worst.drops[0]:.1f} pp with {worst.ratios[0]:.0%} of its filters gone "
             "and no fine-tuning",
         )
@@ -119,8 +120,8 @@ def _cuts(found: Evidence) -> Iterator[Point]:
     if robust:
         yield Point(
             code="robust-to-cuts",
-            text=f"Cut deepest in {_list([cut.layer for cut in robust])}.",
-            reason=", ".join(f"{cut.layer} alone bears {deepest(cut):.0%}" for cut in robust[:_NAMED])
+            text=f"Cut deepest in {listed([cut.layer for cut in robust])}.",
+            reason=", ".join(f"{cut.layer} alone bears {deepest(cut):.0%}" for cut in robust[:NAMED])
             + f" for no more than {LITTLE_PP:.0f} pp, before any fine-tuning",
         )
 
@@ -133,6 +134,8 @@ def _quantization(found: Evidence) -> Iterator[Point]:
             reason="tensors between its ops are integers already",
         )
         return
+    if prefers_dynamic(found):
+        return
     if int8_hurts(found):
         assert found.int8 is not None
         lost = "no numbers" if found.int8.drop is None else f"{found.int8.drop:.1f} {found.int8.unit} less"
@@ -140,7 +143,7 @@ def _quantization(found: Evidence) -> Iterator[Point]:
         yield Point(
             code="sensitive-to-int8",
             text="Quantize to int8, but keep the layers out of it that cannot bear it: the recipe has `selective = "
-            f"true`, which looks for them. Suspects: {_list(suspects)}.",
+            f"true`, which looks for them. Suspects: {listed(suspects)}.",
             reason=f"plain int8 gives {lost} on {found.int8.rows:,} rows ({found.int8.metric}); the noise is loudest "
             f"from {suspects[0]}" + _decibel(found, suspects[0]),
         )
@@ -186,11 +189,14 @@ def _pointwise(found: Evidence) -> Iterator[Point]:
 
 def _recurrent(found: Evidence) -> Iterator[Point]:
     names = [share.name for share in found.shares if share.kind == "recurrent"]
-    if names and not found.integer:
+    if names and not found.integer and prefers_dynamic(found):
+        reason = f"{listed(names)} would carry int8's error from step to step, and only LSTM has an integer op"
+        if found.int8 is not None and found.int8.drop is not None:
+            reason += f"; plain int8 loses {found.int8.drop:.1f} {found.int8.unit}"
         yield Point(
             code="recurrent",
-            text="For recurrent layers take `dynamic`, or int8 with a look at its score.",
-            reason=f"{_list(names)} would carry int8's error from step to step; only LSTM has an integer op",
+            text="Take `dynamic`: int8 weights, and the recurrent layers compute in float.",
+            reason=reason,
         )
 
 
@@ -202,17 +208,17 @@ def _slack(found: Evidence) -> Iterator[Point]:
     if loose:
         yield Point(
             code="slack",
-            text=f"There is little to lose in {_list(loose)}: cut there first, or make {_them(loose)} smaller and "
+            text=f"There is little to lose in {listed(loose)}: cut there first, or make {them(loose)} smaller and "
             "train again.",
-            reason="by the spectrum of its weights: " + _alphas(found, loose),
+            reason="by the spectrum of its weights: " + alphas(found, loose),
         )
     over = tuple(item.layer for item in found.spectra if item.verdict == "over-trained")
     if over:
         yield Point(
             code="over-trained",
-            text=f"Look at how {_list(over)} {'was' if len(over) == 1 else 'were'} trained: more regularisation may "
+            text=f"Look at how {listed(over)} {'was' if len(over) == 1 else 'were'} trained: more regularisation may "
             "help before anything is cut.",
-            reason="by the spectrum of its weights: " + _alphas(found, over),
+            reason="by the spectrum of its weights: " + alphas(found, over),
         )
 
 
@@ -224,7 +230,7 @@ def _not_delegated(found: Evidence) -> Iterator[Point]:
         yield Point(
             code="not-delegated",
             text="Replace the layers that XNNPACK does not take, or accept the runtime's own kernels for them.",
-            reason=f"{part:.0%} of the time is in {_names(found, left)} ({', '.join(list(kinds)[:_NAMED])})",
+            reason=f"{part:.0%} of the time is in {heaviest(found, left)} ({', '.join(list(kinds)[:NAMED])})",
         )
 
 
@@ -237,13 +243,13 @@ def _small_ops(found: Evidence) -> Iterator[Point]:
         yield Point(
             code="without-macs",
             text="No pruning makes these ops faster; smaller feature maps do.",
-            reason=f"{part:.0%} of the time is in layers that multiply nothing: {_names(found, light)}",
+            reason=f"{part:.0%} of the time is in layers that multiply nothing: {heaviest(found, light)}",
         )
 
 
 def _folding(found: Evidence) -> Iterator[Point]:
     for finding in found.fusion.findings:
-        places = _list(finding.where)
+        places = listed(finding.where)
         ops = f"{finding.ops} ops" if finding.ops > 1 else "1 op"
         advice = finding.advice[0].upper() + finding.advice[1:]
         yield Point(code=finding.code, text=f"{places}: {advice}.", reason=f"{finding.message} ({ops})")
@@ -258,42 +264,3 @@ def _tiny(found: Evidence) -> Iterator[Point]:
             reason=f"one run takes {units.duration(found.whole_ns)}, and {units.duration(found.whole_ns - ops)} of it "
             "lies between the ops",
         )
-
-
-def _by_kind(found: Evidence, chosen: Callable[[LayerShare], bool]) -> list[tuple[str, list[LayerShare]]]:
-    """The chosen layers by kind, the kind with most work first."""
-    kinds: dict[str, list[LayerShare]] = {}
-    for share in found.shares:
-        if chosen(share):
-            kinds.setdefault(share.kind, []).append(share)
-    return sorted(kinds.items(), key=lambda item: -sum(map(found.work, item[1])))
-
-
-def _counted(shares: Sequence[LayerShare], kind: str) -> str:
-    noun = "dense layer" if kind == "dense" else kind
-    return f"{len(shares)} {noun}{'s' * (len(shares) != 1)}"
-
-
-def _names(found: Evidence, shares: Sequence[LayerShare]) -> str:
-    """The heaviest first."""
-    return _list([share.name for share in sorted(shares, key=lambda share: -found.work(share))])
-
-
-def _list(names: Sequence[str]) -> str:
-    names = list(dict.fromkeys(names))
-    if len(names) > _NAMED + 1:
-        return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"
-    return ", ".join(names)
-
-
-def _them(names: Sequence[str]) -> str:
-    return "them" if len(names) > 1 else "it"
-
-
-def _alphas(found: Evidence, layers: Sequence[str]) -> str:
-    chosen = [item for item in found.spectra if item.layer in layers and item.law is not None]
-    shown = [
-        f"{item.layer} {item.verdict}" + (f" (alpha {item.law.alpha:.1f})" if item.law is not None else "")
-        for item in chosen[:_NAMED]
-    ]
-    return ", ".join(shown) + (f" and {len(chosen) - _NAMED} more" if len(chosen) > _NAMED else "")
