@@ -123,6 +123,7 @@ def test_a_percentile_mends_a_rare_outlier(workshop: Workshop, light: Child, bro
     assert any("99.99 % percentile" in note and "pointwise" in note for note in answer["notes"])
 
 
+@pytest.mark.filterwarnings("ignore:Warning. Enabling")  # ai-edge-quantizer keeps all tensors too
 def test_a_pass_that_brings_nothing_is_undone_and_says_so(broken: Path) -> None:
     source = broken / "healthy.tflite"
     work = open_edge_quantizer(source, "int8", training(broken))

@@ -19,6 +19,7 @@ from edgekit.optimize.passes.activations import Activations
 from edgekit.optimize.passes.constants import constant, replace
 from edgekit.optimize.passes.error import OutputError
 from edgekit.optimize.representative import Rows
+from edgekit.optimize.selective.layers import layer_names
 
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
 _BIAS = {"TRANSPOSE_CONV": 3}  # the others: input 2
@@ -68,6 +69,8 @@ def correct_biases(
     model = model_tree.parse(content, source)
     reference = Activations(float_content, source)
     layers, without = _layers(model, reference.model)
+    called = layer_names(float_content, source)
+    without = [called.get(name, name) for name in without]
     error = OutputError(float_content, source, rows)
     means: dict[int, Array] = {}
     for row in error.rows:
@@ -116,7 +119,7 @@ def _layers(model: Any, reference: Any) -> tuple[list[_Layer], list[str]]:
         position = _BIAS.get(name, 2)
         bias = int(op.inputs[position]) if len(op.inputs) > position else -1
         if constant(model, graph, bias) is None:
-            without.append(model_tree.text(plain.tensors[int(float_op.outputs[0])].name).split(";")[-1])
+            without.append(model_tree.text(plain.tensors[int(float_op.outputs[0])].name))
             continue
         data = graph.tensors[int(op.inputs[_DATA.get(name, 0)])].quantization.scale
         weights = graph.tensors[int(op.inputs[1])].quantization.scale

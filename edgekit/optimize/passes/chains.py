@@ -24,7 +24,7 @@ class Pair:
     """Two layers, the second of which alone takes what the first one gives.
 
     Attributes:
-        name: of the first one's output tensor, shortened.
+        name: of the first one's output tensor.
         tensor: the first one's output; its last axis are the channels.
         weights, axis: of the first one, and where its output channels are.
         bias: of the first one; -1 where it has none.
@@ -67,7 +67,7 @@ def find_pairs(model: Any) -> tuple[list[Pair], list[tuple[str, str]]]:
             if isinstance(found, Pair):
                 pairs.append(found)
             else:
-                refused.append((_short(graph, op), found))
+                refused.append((_output_name(graph, op), found))
     return pairs, refused
 
 
@@ -140,7 +140,7 @@ def _ended(
     elif weights.shape[-1] % channels:
         return "the next layer does not take its channels in order"
     return Pair(
-        name=_short(graph, op),
+        name=_output_name(graph, op),
         tensor=int(op.outputs[0]),
         weights=int(op.inputs[1]),
         axis=axis,
@@ -173,6 +173,5 @@ def _passes(model: Any, graph: Any, op: Any, channels: int, flat: bool) -> str |
     return None
 
 
-def _short(graph: Any, op: Any) -> str:
-    """The layer's path in the name of an op's output."""
-    return model_tree.text(graph.tensors[int(op.outputs[0])].name).split(";")[-1]
+def _output_name(graph: Any, op: Any) -> str:
+    return model_tree.text(graph.tensors[int(op.outputs[0])].name)

@@ -23,6 +23,7 @@ from edgekit.optimize.passes.activations import Activations
 from edgekit.optimize.passes.chains import RELU, RELU6, Pair, find_pairs, unshare_biases
 from edgekit.optimize.passes.constants import constant, replace
 from edgekit.optimize.representative import Rows
+from edgekit.optimize.selective.layers import layer_names
 
 _TOLERANCE = 1e-4  # of the largest output: float32 sums in another scale
 _COMPARED_ROWS = 16
@@ -59,21 +60,26 @@ def equalize(content: bytes, source: str, rows: Rows) -> Equalized:
         DataError: rows that would ruin the model.
     """
     model = model_tree.parse(content, source)
+    called = layer_names(content, source)
     unshare_biases(model)
     pairs, refused = find_pairs(model)
+    refused = [(called.get(name, name), why) for name, why in refused]
     largest = _largest(content, source, rows, [pair.tensor for pair in pairs])
-    opened, done = [], 0
+    opened: list[str] = []
+    total, done = len(pairs) + len(refused), 0
     for pair in pairs:
         reached = largest[pair.tensor]
         if pair.clips and float(reached.max()) >= 6.0:
-            refused.append((pair.name, "its RELU6 clips, at a value that would differ for each channel"))
+            refused.append(
+                (called.get(pair.name, pair.name), "its RELU6 clips, at a value that would differ for each channel")
+            )
             continue
         if _scale(model, pair, reached):
             done += 1
             if pair.clips:
                 _open(model, pair)
-                opened.append(pair.name)
-    notes = [f"cross-layer equalisation: {done} of {len(pairs) + _other(refused, pairs)} layers scaled to the next one"]
+                opened.append(called.get(pair.name, pair.name))
+    notes = [f"cross-layer equalisation: {done} of {total} layers scaled to the next one"]
     notes += [f"left alone: {why} ({_some(names)})" for why, names in _by_reason(refused)]
     if not done:
         return Equalized(content=content, pairs=0, notes=tuple(notes))
@@ -197,11 +203,6 @@ def _opened(names: list[str]) -> tuple[Notice, ...]:
             hint="leave equalisation out if the limit of 6 matters for inputs unlike the calibration rows",
         ),
     )
-
-
-def _other(refused: list[tuple[str, str]], pairs: list[Pair]) -> int:
-    """Layers that never were a pair."""
-    return len({name for name, _ in refused} - {pair.name for pair in pairs})
 
 
 def _by_reason(refused: list[tuple[str, str]]) -> list[tuple[str, list[str]]]:

@@ -19,6 +19,7 @@ from edgekit.data.block import Array
 from edgekit.optimize.passes.activations import Activations, inner_floats
 from edgekit.optimize.passes.choice import RangeRule
 from edgekit.optimize.representative import Rows
+from edgekit.optimize.selective.layers import layer_names
 
 PERCENTILE = 99.99
 _SHIFT = 18  # 23 bits of mantissa, of which 5 stay
@@ -68,7 +69,7 @@ def choose(content: bytes, source: str, rows: Rows, found: Mapping[str, Range], 
     note = f"ranges by {named}: {narrower} of {len(ranges)} activations narrower than by minimum and maximum"
     if narrower:
         name = min((n for n in ranges if _width(found[n]) > 0), key=lambda n: _width(ranges[n]) / _width(found[n]))
-        note += f", most of all {name.split(';')[0]!r} ({min(shares):.3g} of the width)"
+        note += f", most of all {layer_names(content, source).get(name, name)!r} ({min(shares):.3g} of the width)"
     return Chosen(ranges=ranges, notes=(note, "the model's inputs and outputs keep minimum and maximum"))
 
 

@@ -111,6 +111,11 @@ def read_layers(content: bytes, source: str) -> Graph:
     return Graph(layers=named, moving=_moving(model, texts), macs=sum(layer.macs for layer in named))
 
 
+def layer_names(content: bytes, source: str) -> dict[str, str]:
+    """Name of each op's first output → what its layer is called, for messages."""
+    return {tensor: layer.name for layer in read_layers(content, source).layers for tensor in layer.tensors}
+
+
 def find_layers(names: Sequence[str], graph: Graph) -> tuple[Layer, ...]:
     """The layers that a user named: by layer, by tensor, or by kind of op; ``*`` and ``?`` stand for anything.
 

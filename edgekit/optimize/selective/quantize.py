@@ -148,6 +148,7 @@ def quantize_selectively(
         result=result,
         islands=islands,
         layers=len(graph.layers),
+        cured=passes != NO_PASSES,
         switched=kind == "int16" and quantizer != "ai-edge-quantizer",
     )
     written = _written(work, content, out, wanted, (*notes, *told.notes()), (*work.notices, *told.notices()), kind)

@@ -10,6 +10,7 @@ from edgekit.optimize.selective.rows import Figures
 
 _NAMED = 6
 _MUCH = 0.25
+_CHEAPER = 'equalize = true or ranges = "percentile" may mend the same layers and cost nothing later'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ class Told:
     islands: Islands
     layers: int
     switched: bool
+    cured: bool
 
     def notes(self) -> tuple[str, ...]:
         """Sentences for people."""
@@ -80,7 +82,7 @@ class Told:
                 Notice(
                     code="much-out-of-int8",
                     message=f"{self.islands.macs_share:.0%} of the multiply-accumulates are not done in int8",
-                    hint='equalize = true or ranges = "percentile" may mend the same layers and cost nothing later',
+                    hint="" if self.cured else _CHEAPER,
                 )
             )
         return tuple(found)
