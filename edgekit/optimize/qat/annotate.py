@@ -188,7 +188,7 @@ def simulating(flat: Flat, treated: dict[str, LayerTreatment], preserve: Preserv
         return annotate(layer) if registry.supports(layer) or kind == "BatchNormalization" else layer
 
     # TFMOT makes the layers again from their configurations, the author's own too
-    known = {type(layer).__name__: type(layer) for layer in flat.model.layers}
+    known: dict[str, Any] = {type(layer).__name__: type(layer) for layer in flat.model.layers}
     for layer in flat.model.layers:
         activation = getattr(layer, "activation", None)
         if not str(getattr(activation, "__module__", "tf_keras")).startswith("tf_keras"):
