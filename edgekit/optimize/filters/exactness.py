@@ -58,7 +58,7 @@ def check(loaded: LoadedModel, small: Any, dependencies: Dependencies, keep: Map
         ModelError: they differ by more than float arithmetic in another order does: a defect of edgekit.
     """
     inputs = [random_inputs(loaded, span, seed) for seed, span in enumerate(_RANGES)]
-    whole = replace(loaded, model=narrow(loaded.model, loaded.library, {}, dependencies=dependencies))
+    whole = replace(loaded, model=narrow(loaded.model, loaded.library, {}, dependencies=dependencies, compiled=False))
     cut = replace(loaded, model=small)
     loose = _HALF if any("16" in str(getattr(layer, "compute_dtype", "")) for _, layer in leaves(small)) else 1.0
     with _bare(loaded.model), _bare(whole.model), _bare(small):

@@ -185,7 +185,7 @@ class _Work:
         """The model with the loss and optimizer of the first one."""
         model = self._current.model
         if self._course is not None:
-            model = narrow(model, self._first.library, {})
+            model = narrow(model, self._first.library, {}, compiled=False)
         if compile_alike(self._first.model, model):
             return model, ()
         notice = Notice(
@@ -196,7 +196,10 @@ class _Work:
         return model, (notice,)
 
     def _reestimate(self) -> None:
-        """Puts BatchNormalization statistics right, which belong to the channels as they were."""
+        """Puts BatchNormalization statistics right, which belong to the weights as they were.
+
+        After a cut, and after fine-tuning too: in the few steps of a small data set the moving averages do not follow.
+        """
         model, library, rows = self._current.model, self._current.library, self._rows
         if rows is None or not normalizations(model, library):
             return
@@ -211,6 +214,7 @@ class _Work:
             library = libraries.keras() if self._current.library == "keras" else libraries.tf_keras()
             course = replace(self._course, epochs=epochs, seed=self._course.seed + number - 1)
             self.losses += course.fit(library, self._current.model, [], self._on_event, step=task_name)
+            self._reestimate()
 
 
 def _first(inputs: Any) -> Any:

@@ -27,6 +27,7 @@ def narrow(
     *,
     dependencies: Dependencies | None = None,
     fresh: bool = False,
+    compiled: bool = True,
 ) -> Any:
     """A new model with fewer channels; the old one stays as it is.
 
@@ -37,9 +38,10 @@ def narrow(
             that are not named stay whole.
         dependencies: of this model, where they are known.
         fresh: new initial weights instead of the old ones; statistics of the data (Normalization) are kept.
+        compiled: with the old one's loss and optimizer, where they can be carried over.
 
     Returns:
-        A model of the same class with the same names, compiled as the old one was.
+        A model of the same class with the same names.
 
     Raises:
         ModelError: the model cannot be rebuilt from its configuration, or a channel that must stay is to go.
@@ -48,7 +50,8 @@ def narrow(
     gone = removed(found, keep)
     config = _Configuration(found, gone).of(model)
     new = _built(model, library, config)
-    compile_alike(model, new)
+    if compiled:
+        compile_alike(model, new)
     _fill(model, new, found, gone, fresh=fresh)
     return new
 

@@ -71,8 +71,9 @@ def _buys(record: FiltersPruned) -> str:
         macs = f", {_short(record.macs_before)} → {_short(record.macs)} MACs ({_less(record.macs_before, record.macs)})"
     return (
         f"{gone} of {all_of} channels in {len(record.groups)} groups of layers are gone: {weights}{macs}. Shapes are "
-        "smaller, so file, memory and latency fall in every runtime and after int8 too; latency falls by at most the "
-        "share of MACs, and less in layers that wait for memory"
+        "smaller, so file, memory and latency fall in every runtime and after int8 too; latency falls by less than the "
+        "share of MACs (a MobileNetV2 on x86: 49% fewer MACs, 29% less time in float and 25% in int8; 72% fewer, 62% and "
+        "51%)"
     )
 
 
@@ -88,7 +89,8 @@ def _checked(record: FiltersPruned) -> str:
 def _tuned(record: FiltersPruned) -> tuple[str, ...]:
     if not record.statistics_rows:
         return ()
-    return (f"BatchNormalization statistics computed anew from {record.statistics_rows} rows",)
+    when = "after every cut and every training" if record.losses else "after the cut"
+    return (f"BatchNormalization statistics computed anew {when}, from {record.statistics_rows} rows",)
 
 
 def _whole(record: FiltersPruned) -> tuple[str, ...]:
