@@ -72,8 +72,8 @@ def _buys(record: FiltersPruned) -> str:
     return (
         f"{gone} of {all_of} channels in {len(record.groups)} groups of layers are gone: {weights}{macs}. Shapes are "
         "smaller, so file, memory and latency fall in every runtime and after int8 too; latency falls by less than the "
-        "share of MACs (a MobileNetV2 on x86: 49% fewer MACs, 29% less time in float and 25% in int8; 72% fewer, 62% and "
-        "51%)"
+        "share of MACs (a MobileNetV2 on x86: 49% fewer MACs, 29% less time in float and 25% in int8; 72% fewer, "
+        "62% and 51%)"
     )
 
 
