@@ -28,7 +28,7 @@ from edgekit.optimize.made import Made, Source
 from edgekit.optimize.stages import Stages
 from edgekit.optimize.workers import Workers
 
-_FEWEST_ROWS, _MOST_ROWS = 128, 1024
+_FEWEST_ROWS, _MOST_ROWS = 64, 1024
 _WORK = 1e11  # multiply-accumulates per ratio and layer of the scan: minutes for an ImageNet model
 
 
