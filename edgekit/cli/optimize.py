@@ -35,6 +35,9 @@ def optimize(
     ] = None,
     num_threads: o.NumThreads = None,
     way: o.BoardOptions,
+    uint8_input: Annotated[
+        bool, typer.Option("--uint8-input", help="Take --scale, --mean, --std into the model: feed it camera bytes.")
+    ] = False,
     allow_float_fallback: o.AllowFloat = False,
     making: o.MakingOptions,
     out: Output,
@@ -57,6 +60,7 @@ def optimize(
         device=board,
         num_threads=one_thread_count(num_threads) if board is not None else None,
         reach=way.reach(),
+        uint8_input=uint8_input,
         allow_float_fallback=allow_float_fallback,
         **making.arguments(),
         on_event=out.on_event,

@@ -34,7 +34,7 @@ def prune(
         typer.Option("--criterion", help="Ranks filters: l1, l2, bn-scale, geometric-median, taylor (l1)."),
     ] = None,
     scope: Annotated[
-        str | None, typer.Option("--scope", help="Of the fraction of filters: per-layer or global (per-layer).")
+        str | None, typer.Option("--scope", help="Of that fraction: per-layer, global, sensitivity (per-layer).")
     ] = None,
     iterations: Annotated[int | None, typer.Option("--iterations", help="Rounds of removing and fine-tuning.")] = None,
     skip: Annotated[

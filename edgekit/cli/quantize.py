@@ -42,6 +42,9 @@ def quantize(
         str | None, typer.Option("--preserve", help="What --qat keeps: none, sparsity, clusters, both (none).")
     ] = None,
     tuning: o.TuningOptions,
+    uint8_input: Annotated[
+        bool, typer.Option("--uint8-input", help="Take --scale, --mean, --std into the model: feed it camera bytes.")
+    ] = False,
     allow_float_fallback: o.AllowFloat = False,
     making: o.MakingOptions,
     out: Output,
@@ -74,6 +77,7 @@ def quantize(
         preserve=preserve,
         **given,
         **tuning.arguments(),
+        uint8_input=uint8_input,
         allow_float_fallback=allow_float_fallback,
         **making.arguments(),
         on_event=out.on_event,

@@ -11,6 +11,7 @@ from edgekit.core.events import EventSink
 from edgekit.core.hashing import sha256_file
 from edgekit.core.notice import Notice
 from edgekit.data.prepare import PreparedData, prepare_data
+from edgekit.optimize import camera
 from edgekit.optimize.budget import Miss, misses
 from edgekit.optimize.made import Made
 from edgekit.optimize.recipe import Recipe
@@ -90,9 +91,12 @@ class Fold:
         )
         for step in recipe.steps:
             if isinstance(step, (QuantizeStep, QatStep)):
-                if step == QuantizeStep(mode="float32"):
+                if step == QuantizeStep(mode="float32") and not self.request.uint8_input:
                     continue
                 made = self.stages.finish(points[-1], step, self.prepared, finishing)
+                if self.request.uint8_input:
+                    points.append(made)
+                    made = camera.bytes_in(made, self.request.data, self.workers, self.stages.cache)
             else:
                 made = self.stages.transform(points[-1], step, self.prepared)
             points.append(made)

@@ -20,7 +20,7 @@ from edgekit.core.places import cache_dir
 from edgekit.model import safety
 from edgekit.model.custom import source_sha256
 from edgekit.model.format import detect_format
-from edgekit.optimize import backoff, budget
+from edgekit.optimize import backoff, budget, camera
 from edgekit.optimize import request as requests
 from edgekit.optimize.audit import audit_tflite, require_full_integer
 from edgekit.optimize.cache import StepCache
@@ -100,7 +100,9 @@ class _Run:
         requests.check(request)
         fmt = self.stages.source.format
         self.notices = list(safety.refuse_code(request.model, fmt, trust=request.trust, custom=request.custom))
-        self.fold = Fold(request, self.stages, workers, on_event)
+        if request.uint8_input:
+            self.request, self.stages.source = camera.raw_input(request, self.stages.source, workers, self.stages.cache)
+        self.fold = Fold(self.request, self.stages, workers, on_event)
         self.attempts: list[dict[str, Any]] = []
 
     def artifact(self) -> Artifact:

@@ -33,6 +33,7 @@ class Request:
         budgets: what the result may cost; steps back off until all hold.
         probe: measures on a board; None: nothing is measured.
         ablate: make the result again without each of its steps, to tell what each one paid.
+        uint8_input: take the preprocessing into the model, so that it is fed bytes.
         allow_float_fallback: accept float ops where full-integer was asked for.
         trust: allow code inside the model file.
         custom: ``module:name`` of the user's own layers.
@@ -47,6 +48,7 @@ class Request:
     budgets: Budgets = field(default_factory=Budgets)
     probe: Probe | None = None
     ablate: bool = False
+    uint8_input: bool = False
     allow_float_fallback: bool = False
     trust: bool = False
     custom: tuple[str, ...] = ()

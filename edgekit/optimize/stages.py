@@ -194,6 +194,7 @@ class Stages:
         searched = step.selective and not step.keep
         key = {
             "tflite": sha256_file(made.tflite),
+            "quantizer": "ai-edge-quantizer" if made.export is None else "tensorflow",
             "parameters": parameters(step),
             "allow_float": options.allow_float and step.mode == "int16x8",
             "data": prepared.fingerprints.get("representative") if step.mode in CALIBRATED else None,
@@ -311,37 +312,33 @@ class Stages:
             )
         passes = {"equalize": step.equalize, "bias_correction": step.bias_correction, "ranges": step.ranges}
         passes = {key: value for key, value in passes.items() if value not in (False, "minmax")}
-        answer: dict[str, Any]
-        options: dict[str, Any] = {"out": str(out), "mode": step.mode, "representative": splits.representative}
+        arguments: dict[str, Any] = {"out": str(out), "mode": step.mode, "representative": splits.representative}
+        bare = made.export is None  # a .tflite of the user's: ai-edge-quantizer, and no TensorFlow
+        call = self._workers.light if bare else self._workers.heavy
         if step.keeps_float:
-            call = self._workers.light if made.export is None else self._workers.heavy
-            answer = call(
-                "edgekit.optimize.selective.quantize:quantize_selectively",
-                float_model=str(made.tflite),
-                search=splits.training,
-                max_drop=finishing.max_drop,
-                metric=finishing.metric,
-                recurrent=made.exported.get("recurrent", ()),
-                keep=list(step.keep) or None,
-                keep_as=step.keep_as,
-                **options,
-                **passes,
-            )
-            return answer
-        if made.export is None:
-            answer = self._workers.light(
-                "edgekit.optimize.quantize_tflite:quantize_tflite", source=str(made.tflite), **options, **passes
-            )
-            return answer
+            function = "selective.quantize:quantize_selectively"
+            arguments |= {
+                "float_model": str(made.tflite),
+                "search": splits.training,
+                "quantizer": "ai-edge-quantizer" if bare else "tensorflow",
+                "max_drop": finishing.max_drop,
+                "metric": finishing.metric,
+                "recurrent": made.exported.get("recurrent", ()),
+                "keep": list(step.keep) or None,
+                "keep_as": step.keep_as,
+            }
+        elif bare:
+            function = "quantize_tflite:quantize_tflite"
+            arguments["source"] = str(made.tflite)
+        else:
+            function = "quantize:quantize"
+            arguments |= {
+                "float_model": str(made.tflite),
+                "recurrent": made.exported.get("recurrent", ()),
+                "allow_float": finishing.allow_float,
+            }
         try:
-            answer = self._workers.heavy(
-                "edgekit.optimize.quantize:quantize",
-                float_model=str(made.tflite),
-                recurrent=made.exported.get("recurrent", ()),
-                allow_float=finishing.allow_float,
-                **options,
-                **passes,
-            )
+            answer: dict[str, Any] = call(f"edgekit.optimize.{function}", **arguments, **passes)
         except ChildDied as died:
             raise explain_death(died, mode=step.mode, exported=made.exported) from died
         return answer

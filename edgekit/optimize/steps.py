@@ -43,9 +43,10 @@ class FiltersStep(FineTuning):
     """Filters, units and attention heads removed for real, with fine-tuning (Li et al. 2017).
 
     Attributes:
-        ratio: fraction of the filters to remove, of every layer or (``scope`` global) of all.
+        ratio: fraction of the filters to remove, of every layer or (other ``scope``) of all.
         ratios: fraction by layer, instead of ``ratio`` there.
-        scope: ``per-layer``, or ``global``: the lowest-ranked filters of the whole model.
+        scope: ``per-layer``; ``global``: the lowest-ranked filters of the whole model; ``sensitivity``: each layer as
+            far as it can go, which a scan over training rows tells.
         criterion: what a filter is ranked by.
         iterations: rounds of cutting and fine-tuning; the epochs are shared among them.
         skip: layers to leave alone.
@@ -55,7 +56,7 @@ class FiltersStep(FineTuning):
     step: Literal["filters"] = "filters"
     ratio: float = 0.3
     ratios: Mapping[str, float] = field(default_factory=dict)
-    scope: Literal["per-layer", "global"] = "per-layer"
+    scope: Literal["per-layer", "global", "sensitivity"] = "per-layer"
     criterion: Criterion = "l1"
     iterations: int = 1
     skip: tuple[str, ...] = ()

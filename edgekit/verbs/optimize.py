@@ -42,6 +42,7 @@ def optimize(
     num_threads: int | None = None,
     reach: Reach | None = None,
     ablate: bool = False,
+    uint8_input: bool = False,
     allow_float_fallback: bool = False,
     trust_model: bool = False,
     custom: Sequence[str] = (),
@@ -67,6 +68,7 @@ def optimize(
         num_threads: of its interpreter; default: what the board's profile says.
         reach: see :func:`edgekit.benchmark`.
         ablate: make the result again without each of its steps, to tell what each one paid.
+        uint8_input: take the preprocessing of the data into the model, so that an app feeds camera bytes (0 to 255).
         allow_float_fallback: accept float ops where full-integer was asked for.
         trust_model: run code inside the model file.
         custom: ``module:name`` of the layers, losses and activations of your own that the model uses.
@@ -90,6 +92,7 @@ def optimize(
         budgets=Budgets(max_drop=max_drop, **_limits(max_size, max_latency, max_memory)),
         probe=None if device is None else _probe(device, num_threads, reach, on_event),
         ablate=ablate,
+        uint8_input=uint8_input,
         allow_float_fallback=allow_float_fallback,
         trust=trust_model,
         custom=tuple(custom),
@@ -189,7 +192,7 @@ _OPTIONS = frozenset(
         *_SOURCES,
         *_PREPROCESSING,
         *("output", "metric", "max_drop", "max_size", "max_latency", "max_memory", "device", "num_threads", "reach"),
-        *("ablate", "allow_float_fallback", "trust_model", "custom", "use_cache", "on_event"),
+        *("ablate", "uint8_input", "allow_float_fallback", "trust_model", "custom", "use_cache", "on_event"),
     }
 )
 

@@ -22,6 +22,7 @@ from edgekit.optimize.filters.exactness import Exactness, check
 from edgekit.optimize.filters.graph import Dependencies, analyse
 from edgekit.optimize.filters.records import FiltersPruned
 from edgekit.optimize.filters.rows import Rows, gradients
+from edgekit.optimize.filters.spread import spread_by_sensitivity
 from edgekit.optimize.filters.surgery import compile_alike, narrow
 from edgekit.optimize.finetune import Tuning, plan_tuning
 from edgekit.optimize.refit.statistics import normalizations, reestimate
@@ -42,7 +43,7 @@ def prune_filters(
     *,
     ratio: float = 0.3,
     ratios: Mapping[str, float] | None = None,
-    scope: Literal["per-layer", "global"] = "per-layer",
+    scope: Literal["per-layer", "global", "sensitivity"] = "per-layer",
     criterion: str = "l1",
     iterations: int = 1,
     skip: Sequence[str] = (),
@@ -63,9 +64,11 @@ def prune_filters(
         out: the new file, with the ending of the old one (``.keras`` for a SavedModel).
         data: training rows, a :class:`edgekit.data.spec.DataSpec` as JSON values. With labels (or a teacher) the model
             is fine-tuned; any rows serve to compute BatchNormalization statistics anew.
-        ratio: fraction of the channels to remove, of every group or (``scope`` global) of all.
+        ratio: fraction of the channels to remove, of every group or (other ``scope``) of all.
         ratios: layer → fraction, instead of ``ratio`` there.
         scope: ``per-layer``, or ``global``: the lowest-ranked channels of the whole model.
+        scope: ``per-layer``; ``global``: the lowest-ranked of all; ``sensitivity``: a scan over training rows tells how
+            far each group can go, see :mod:`edgekit.optimize.filters.spread`.
         criterion: ``l1``, ``l2``, ``bn-scale``, ``geometric-median`` or ``taylor``.
         iterations: rounds of cutting and fine-tuning; the epochs are shared among them.
         skip: layers, or models inside the model, to leave whole.
@@ -82,8 +85,19 @@ def prune_filters(
     check_criterion(criterion)
     if iterations < 1:
         raise UsageError(f"iterations must be 1 or more, found {iterations}", hint="e.g. --iterations 3")
-    choice = Choice(ratio=ratio, ratios=dict(ratios or {}), scope=scope, skip=tuple(skip), round_to=round_to)
     wanted = FineTuning.of(tuning)
+    spread: dict[str, float] = dict(ratios or {})
+    said: tuple[str, ...] = ()
+    if scope == "sensitivity" and ratio > 0 and data is not None:
+        found, text = spread_by_sensitivity(source, data, ratio, criterion=criterion, trust=trust, on_event=on_event)
+        spread, said = {**found, **spread}, (text,)
+    choice = Choice(
+        ratio=ratio,
+        ratios=spread,
+        scope="global" if scope == "global" else "per-layer",
+        skip=tuple(skip),
+        round_to=round_to,
+    )
     with task("load the model", on_event):
         loaded = load.load_model(Path(source), trust=trust)
     try:
@@ -123,7 +137,7 @@ def prune_filters(
             steps=course.steps if course else 0,
             loss=course.loss.described if course else "",
             losses=tuple(work.losses),
-            notes=tuple(dict.fromkeys(note for item in rounds for note in item.notes)),
+            notes=tuple(dict.fromkeys([*said, *(note for item in rounds for note in item.notes)])),
             notices=(*loaded.notices, *notices, *compiled),
         )
     finally:
