@@ -108,6 +108,8 @@ def prune(
 def _misfit(layer: Any, kernels: list[Any], pattern: str) -> str:
     if pattern == "block" and type(layer).__name__ != "Dense":
         return "blocks are for Dense layers only"
+    if pattern == "block" and any(int(kernel.shape[0]) <= _BLOCK[0] or int(kernel.shape[1]) < 2 for kernel in kernels):
+        return "blocks of 4 inputs by 1 output need more than 4 inputs and more than 1 output"
     if pattern == "2:4" and any(len(kernel.shape) not in (2, 4) for kernel in kernels):
         return "2:4 needs kernels of 2 or 4 dimensions"
     if pattern == "2:4" and any(int(kernel.shape[-2]) < 4 for kernel in kernels):

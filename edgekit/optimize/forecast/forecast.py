@@ -22,11 +22,11 @@ from edgekit.optimize.sparse import rules
 
 _GZIP_LEVEL = 6
 # largest errors found on small and large networks: size by numeric mode, and what gzip adds to that
-_SIZE_ERROR = {"float32": 0.01, "float16": 0.02, "dynamic": 0.03, "int8": 0.04, "int8-float-io": 0.04, "int16x8": 0.05}
+_SIZE_ERROR = {"float32": 0.01, "float16": 0.02, "dynamic": 0.03, "int8": 0.04, "int8-float-io": 0.04, "int16x8": 0.06}
 _GZIP_ERROR = 0.05
-_OVERHEAD = 2048  # bytes of names and tables that may come or go, whatever the weights
+_OVERHEAD = 1024  # bytes of names and tables that may come or go, whatever the weights
 _FILTERS_ERROR = 0.35
-_COUNT_ERROR = 0.01  # a quantizer may write a constant twice, or fold one away
+_COUNT_ERROR = 0.03  # a quantizer may write a constant twice, or fold one away
 _NONE = Effect(kind="none", because="the step changes weights, not what is computed")
 _RECURRENT = ("WHILE", "IF", "CALL_ONCE", "UNIDIRECTIONAL_SEQUENCE_LSTM", "BIDIRECTIONAL_SEQUENCE_LSTM")
 
@@ -272,6 +272,7 @@ def _stored(
         gzip_error=gzip_error + error,
         notes=notes,
         before=before,
+        count_error=0.0 if mode == "float32" else _COUNT_ERROR,
     )
 
 
@@ -286,6 +287,7 @@ def _forecast(
     gzip_error: float,
     notes: Sequence[str] = (),
     before: tuple[int, int] | None = None,
+    count_error: float = _COUNT_ERROR,
 ) -> Forecast:
     packed = model_tree.pack(content)
     held = _weights_bytes(content)
@@ -293,17 +295,30 @@ def _forecast(
     small = len(gzip.compress(packed, _GZIP_LEVEL, mtime=0))
     small -= round(small * min(1.0, held / len(packed)) * (1 - state.kept))
     macs, count = before or (state.macs, state.weights)
+    after = state.weights + round((_count(content) - _count(state.model)) * state.kept)
     return Forecast(
         name=str(values["step"]),
         parameters={key: value for key, value in values.items() if key != "step"},
         size_bytes=Figure(value=size, error=round(state.error + size_error + _OVERHEAD / size, 3)),
         gzip_bytes=Figure(value=small, error=round(state.error + size_error + gzip_error + _OVERHEAD / small, 3)),
-        macs=Change(before=macs, after=state.macs, error=state.error or _COUNT_ERROR),
-        parameters_count=Change(before=count, after=state.weights, error=state.error or _COUNT_ERROR),
+        macs=Change(before=macs, after=state.macs, error=state.error),
+        parameters_count=Change(before=count, after=after, error=state.error + count_error),
         latency=latency,
         memory=used,
         notes=tuple(notes),
     )
+
+
+def _count(model: Any) -> int:
+    """Values in weights and biases, as :attr:`edgekit.model.tflite.TfliteModel.parameters` counts them."""
+    total = 0
+    for tensor in (tensor for graph in model.subgraphs for tensor in graph.tensors):
+        data = model.buffers[tensor.buffer].data
+        scaled = tensor.quantization is not None and tensor.quantization.scale is not None
+        integer = model_tree.dtype(tensor) in ("int32", "int64")
+        if data is not None and len(data) and tensor.shape is not None and len(tensor.shape):
+            total += 0 if integer and not scaled else math.prod(abs(int(n)) for n in tensor.shape)
+    return total
 
 
 def _weights_bytes(model: Any) -> int:

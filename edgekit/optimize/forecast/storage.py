@@ -120,6 +120,7 @@ def _integer(model: Any, *, wide: bool) -> None:
             _set_scale(tensor, numpy.broadcast_to(by, values.shape[-1:]) if by.size > 1 else by, 0)
         else:
             _quantize(model, tensor, None)
+    _share_buffers(model)
 
 
 def _dynamic(model: Any) -> None:
@@ -239,6 +240,19 @@ def _own_biases(model: Any) -> None:
             graph.tensors.append(copy.copy(graph.tensors[index]))
             op.inputs = numpy.asarray([*op.inputs[:2], len(graph.tensors) - 1, *op.inputs[3:]], "int32")
         seen.add(index)
+
+
+def _share_buffers(model: Any) -> None:
+    """Keeps equal constants once, as the converter does in the end."""
+    first: dict[bytes, int] = {}
+    for tensor in model.subgraphs[0].tensors:
+        data = model.buffers[tensor.buffer].data
+        if data is None or len(data) == 0:
+            continue
+        at = first.setdefault(bytes(data), tensor.buffer)
+        if at != tensor.buffer:
+            model.buffers[tensor.buffer].data = None
+            tensor.buffer = at
 
 
 def _code(dtype: str) -> int:

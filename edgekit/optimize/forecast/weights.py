@@ -28,11 +28,13 @@ class Kernel:
         op: its name.
         tensor: position in the main subgraph.
         values: as stored: outputs first (depthwise: last).
+        flat: it moves along one axis only, as the kernel of a Conv1D.
     """
 
     op: str
     tensor: int
     values: Array
+    flat: bool = False
 
 
 def kernels(model: Any, *, ops: tuple[str, ...] = PRODUCTS) -> list[Kernel]:
@@ -49,7 +51,7 @@ def kernels(model: Any, *, ops: tuple[str, ...] = PRODUCTS) -> list[Kernel]:
                 continue
             values = tensors.values(model, graph.tensors[index])
             if values is not None and values.dtype.name == "float32" and values.ndim >= 2:
-                found[index] = Kernel(op=name, tensor=index, values=values)
+                found[index] = Kernel(op=name, tensor=index, values=values, flat=_is_flat(graph, op, name))
     return list(found.values())
 
 
@@ -63,11 +65,15 @@ def prune(model: Any, kernel: Kernel, pattern: str, sparsity: float) -> bool:
 
     size = numpy.abs(kernel.values)
     if pattern == "block":
-        if kernel.op != "FULLY_CONNECTED":
+        if kernel.op != "FULLY_CONNECTED" or size.shape[0] < 2 or size.shape[1] <= _BLOCK:
             return False
         mask = _blocks(size, sparsity)
     elif pattern == "2:4":
-        if kernel.values.shape[-1] < 4 or kernel.op not in ("CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"):
+        if (
+            kernel.flat
+            or kernel.values.shape[-1] < 4
+            or kernel.op not in ("CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
+        ):
             return False
         mask = _two_of_four(size)
     else:
@@ -107,6 +113,12 @@ def zeros(model: Any) -> tuple[int, int]:
     found = kernels(model)
     total = sum(kernel.values.size for kernel in found)
     return total - sum(int(numpy.count_nonzero(kernel.values)) for kernel in found), total
+
+
+def _is_flat(graph: Any, op: Any, name: str) -> bool:
+    """Whether a convolution runs on maps of height 1: TFMOT's 2:4 does not take the Conv1D that it was."""
+    shape = graph.tensors[int(op.inputs[0])].shape
+    return name == "CONV_2D" and shape is not None and len(shape) == 4 and int(shape[1]) == 1 and int(shape[2]) > 1
 
 
 def _largest(size: Array, sparsity: float) -> Array:

@@ -253,8 +253,8 @@ def _record(
     )
     buys = (
         f"{fraction:.0%} of the weights in {len(pruned.layers)} 1×1 convolutions are zero: stored in the sparse "
-        "encoding (quantize with sparse = true, float32 or float16), LiteRT 1.2 and later runs them with sparse kernels on "
-        "arm64; x86, int8 and tflite-runtime do not"
+        "encoding (quantize with sparse = true, float32 or float16), LiteRT 1.2 and later runs them with sparse "
+        "kernels on arm64; x86, int8 and tflite-runtime do not"
     )
     return Sparse(
         path=out,
