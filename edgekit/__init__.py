@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgekit.verbs.benchmark import benchmark
     from edgekit.verbs.boards import Reach
     from edgekit.verbs.deploy import deploy, rollback
+    from edgekit.verbs.diagnose import diagnose
     from edgekit.verbs.evaluate import evaluate
     from edgekit.verbs.inspect import audit, inspect
 
@@ -39,6 +40,7 @@ _LAZY = {
     "audit": "edgekit.verbs.inspect",
     "benchmark": "edgekit.verbs.benchmark",
     "deploy": "edgekit.verbs.deploy",
+    "diagnose": "edgekit.verbs.diagnose",
     "evaluate": "edgekit.verbs.evaluate",
     "inspect": "edgekit.verbs.inspect",
     "open_artifact": "edgekit.core.artifact",
@@ -56,6 +58,7 @@ __all__ = [
     "cluster",
     "convert",
     "deploy",
+    "diagnose",
     "distill",
     "evaluate",
     "inspect",

@@ -158,7 +158,7 @@ class DataOptions:
 class TuningOptions:
     """Fine-tuning; None: the step's own default."""
 
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Epochs of fine-tuning.")] = None
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Of fine-tuning (default: by the rows).")] = None
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="Rows per training step (64).")] = None
     optimizer: Annotated[str | None, typer.Option("--optimizer", help="adam, sgd, rmsprop or adamw.")] = None
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Of the optimizer.")] = None

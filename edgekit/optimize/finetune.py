@@ -145,7 +145,7 @@ def plan_tuning(
         ModelError: a teacher that cannot be run, or that has other inputs or outputs.
         DataError: rows that cannot be read, or labels that the model cannot have.
     """
-    if wanted.epochs == 0:
+    if not wanted.trains:
         return None, (_untuned("no epochs were asked for", "--epochs 4 lets the other weights make up for the loss"),)
     if wanted.fine_tune == "distill" and teacher is None:
         raise UsageError(
@@ -169,13 +169,13 @@ def plan_tuning(
     if loss is None:
         return None, notices
     if batches.dataset.count < _FEW:
-        notices = (*notices, _few(batches.dataset.count, batches.steps * wanted.epochs))
+        notices = (*notices, _few(batches.dataset.count, batches.steps * wanted.epochs_of(batches.steps)))
     return (
         Tuning(
             batches=batches,
             stream=stream,
             loss=loss,
-            epochs=wanted.epochs,
+            epochs=wanted.epochs_of(batches.steps),
             optimizer=wanted.optimizer,
             learning_rate=wanted.learning_rate,
             seed=wanted.seed,

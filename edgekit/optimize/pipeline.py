@@ -33,6 +33,8 @@ from edgekit.optimize.steps import CALIBRATED, QatStep, QuantizeStep
 from edgekit.optimize.versions import versions
 from edgekit.optimize.workers import Workers
 
+_SMALLER = 0.98
+
 
 def run(request: Request, on_event: EventSink = ignore) -> Artifact:
     """Carries the recipe out and writes the artifact.
@@ -202,8 +204,8 @@ class _Run:
 
     def _notices(self, end: Folded) -> tuple[Notice, ...]:
         doubt = self.fold.scorer.feeding()
-        noise = self._noise(end)
-        return tuple(dict.fromkeys([*self.notices, *end.notices, *([doubt] if doubt else []), *noise]))
+        found = [*self.notices, *end.notices, *([doubt] if doubt else []), *self._noise(end), *_no_smaller(end)]
+        return tuple(dict.fromkeys(found))
 
     def _noise(self, end: Folded) -> list[Notice]:
         """Says where a difference of scores may be chance."""
@@ -298,6 +300,20 @@ class _Run:
         except ModelError as error:
             error.details.update({"steps": decode.to_json(steps), "audit": decode.to_json(audit)})
             raise
+
+
+def _no_smaller(end: Folded) -> list[Notice]:
+    """Says where nothing was gained: a converter quantizes no weights that are too few, and every op it adds costs."""
+    before, after = (made.tflite.stat().st_size for made in (end.points[0], end.made))
+    if end.recipe.mode == "float32" or end.made.export is not None or after < _SMALLER * before:
+        return []
+    return [
+        Notice(
+            code="not-smaller",
+            message=f"{end.recipe.name} made the file no smaller: {units.size(before)} before, {units.size(after)} now",
+            hint="its weights are too few to matter; int8 or the float32 file itself serve as well",
+        )
+    ]
 
 
 def _without(recipe: Recipe, index: int) -> Recipe | None:

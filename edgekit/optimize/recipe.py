@@ -52,7 +52,7 @@ class Recipe:
     def trains(self) -> bool:
         """Whether a step needs training rows: it fine-tunes, or gathers statistics."""
         return any(
-            isinstance(step, BatchNormStep) or (isinstance(step, FineTuning) and step.epochs > 0) for step in self.steps
+            isinstance(step, BatchNormStep) or (isinstance(step, FineTuning) and step.trains) for step in self.steps
         )
 
     @property
@@ -74,7 +74,7 @@ class Recipe:
     @property
     def needs(self) -> str:
         """``nothing``, ``data``, ``data with labels``, ``a Keras model, data with labels``."""
-        training = [step for step in self.steps if isinstance(step, FineTuning) and step.epochs > 0]
+        training = [step for step in self.steps if isinstance(step, FineTuning) and step.trains]
         if any(step.fine_tune == "labels" for step in training):
             return "a Keras model; data with labels"
         if training:
@@ -109,7 +109,7 @@ BUILTIN: dict[str, Recipe] = dict(
             "filters-int8",
             "whole filters removed with fine-tuning, then int8",
             "size, memory and latency on every runtime, beyond int8's",
-            FiltersStep(ratio=0.5, epochs=8, iterations=2),
+            FiltersStep(ratio=0.5, scope="sensitivity", iterations=2),
             QuantizeStep(mode="int8"),
         ),
         _builtin(
@@ -158,7 +158,7 @@ BUILTIN: dict[str, Recipe] = dict(
             "filters-distill-int8",
             "filters removed, fine-tuned on the original's outputs, then int8",
             "as filters-int8, and it works without labels",
-            FiltersStep(ratio=0.5, epochs=8, iterations=2, fine_tune="distill"),
+            FiltersStep(ratio=0.5, scope="sensitivity", iterations=2, fine_tune="distill"),
             QuantizeStep(mode="int8"),
         ),
         _builtin(

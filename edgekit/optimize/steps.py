@@ -103,7 +103,7 @@ class DistillStep(FineTuning):
     """
 
     step: Literal["distill"] = "distill"
-    epochs: int = 20
+    epochs: int | None = 20
     fine_tune: Literal["labels", "distill"] = "distill"
     student: str | None = None
     width: float = 0.5

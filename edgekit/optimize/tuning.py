@@ -9,6 +9,8 @@ from typing import Any, Literal
 from edgekit.core import decode
 from edgekit.core.errors import UsageError
 
+_STEPS = 1200
+
 
 def between(name: str, value: float, low: float, high: float) -> None:
     """Refuses a parameter out of range.
@@ -25,7 +27,7 @@ class FineTuning:
     """Fine-tuning of a model that a step has changed.
 
     Attributes:
-        epochs: over the training rows; 0: none.
+        epochs: over the training rows; 0: none; None: as many as make about 1,200 training steps, 4 to 30.
         batch_size: rows per training step.
         optimizer: ``adam``, ``sgd``, ``rmsprop`` or ``adamw``.
         learning_rate: the highest; it rises for a twentieth of the training and falls to 0 along a cosine.
@@ -37,7 +39,7 @@ class FineTuning:
         alpha: weight of the soft targets in ``distill``, 0 to 1; the labels have the rest.
     """
 
-    epochs: int = 4
+    epochs: int | None = None
     batch_size: int = 64
     optimizer: Literal["adam", "sgd", "rmsprop", "adamw"] = "adam"
     learning_rate: float = 1e-3
@@ -48,11 +50,21 @@ class FineTuning:
     alpha: float = 0.7
 
     def __post_init__(self) -> None:
-        between("epochs", self.epochs, 0, 10_000)
+        if self.epochs is not None:
+            between("epochs", self.epochs, 0, 10_000)
         between("batch_size", self.batch_size, 1, 1 << 20)
         between("learning_rate", self.learning_rate, 1e-9, 10.0)
         between("temperature", self.temperature, 0.5, 100.0)
         between("alpha", self.alpha, 0.0, 1.0)
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is any fine-tuning."""
+        return self.epochs != 0
+
+    def epochs_of(self, steps: int) -> int:
+        """The epochs, where one of them has so many training steps."""
+        return self.epochs if self.epochs is not None else max(4, min(30, -(-_STEPS // max(1, steps))))
 
     @classmethod
     def of(cls, values: Mapping[str, Any] | None) -> FineTuning:

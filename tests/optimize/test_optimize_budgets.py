@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_tflite
 
 import edgekit
 from edgekit.core.artifact import Artifact, Manifest
@@ -171,3 +172,12 @@ def test_a_small_change_on_few_rows_is_called_noise(make):
     assert score.drop_ci95[0] <= score.drop <= score.drop_ci95[1]
     assert score.ci95[0] < score.final < score.ci95[1]
     assert ("drop-within-noise" in codes(made)) == (score.drop != 0 and score.drop_ci95[0] < 0 < score.drop_ci95[1])
+
+
+def test_a_conversion_that_gains_nothing_says_so(tmp_path):
+
+    source = tiny_tflite.write(tmp_path, tiny_tflite.dense())
+    made = edgekit.optimize(source, recipe="dynamic", output=tmp_path / "dynamic.tflite")
+    grown = manifest(made).size_bytes >= 0.98 * source.stat().st_size
+    assert ("not-smaller" in codes(made)) == grown
+    assert grown

@@ -154,7 +154,7 @@ def distill(
 
 
 def _check(wanted: FineTuning, data: Mapping[str, Any] | None, width: float, derive: str) -> None:
-    if wanted.epochs == 0:
+    if not wanted.trains:
         raise UsageError("a student that does not train has learnt nothing", hint="--epochs 20")
     if data is None:
         raise DataError("a student needs rows to learn from", hint="name them with --data; labels are not needed")
