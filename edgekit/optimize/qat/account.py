@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,10 +51,11 @@ def explain(
         f"{'trained' if course else 'was prepared'}; averages of BatchNormalization stayed as they were"
     )
     for treatment, words in (
+        ("trained", "kernels and outputs were simulated, but not the activation of"),
         ("output", "only the outputs were simulated of"),
         ("calibrated", "trained in float and quantized with representative rows"),
     ):
-        named = [layer for layer in treated if layer.treatment == treatment]
+        named = [layer for layer in treated if layer.treatment == treatment and layer.reason]
         if named:
             notes.append(f"{words}: {_grouped(named)}")
     if prepared.flat.removed:
@@ -80,11 +82,18 @@ def explain(
 
 
 def _by_layer(prepared: Prepared) -> tuple[LayerTreatment, ...]:
-    """One treatment for each layer of the user's model, the weakest of its parts'."""
+    """One treatment for each layer of the user's model, the weakest of its parts'.
+
+    An activation that had to be taken apart is told of as the reason; the layer's kernel was trained all the same.
+    """
     found: dict[str, LayerTreatment] = {}
-    for treated in prepared.treated.values():
+    for name, treated in prepared.treated.items():
         known = found.get(treated.name)
-        if known is None or _RANK.index(treated.treatment) > _RANK.index(known.treatment):
+        if known is None:
+            found[treated.name] = treated
+        elif name.endswith("_activation") and known.treatment == "trained":
+            found[treated.name] = dataclasses.replace(known, reason=treated.reason)
+        elif _RANK.index(treated.treatment) > _RANK.index(known.treatment):
             found[treated.name] = treated
     return tuple(found.values())
 

@@ -13,6 +13,7 @@ from edgekit.model.load import LoadedModel
 from edgekit.optimize import converter_errors, model_tree
 from edgekit.optimize.convert import check_weights
 from edgekit.optimize.export import SIGNATURE, export_loaded
+from edgekit.optimize.qat.requantize import requantize
 from edgekit.optimize.representative import Rows
 
 
@@ -49,7 +50,7 @@ def convert(model: Any, loaded: LoadedModel, output_names: Sequence[str], rows: 
         converter.inference_input_type = tf.int8 if mode == "int8" else tf.float32
         converter.inference_output_type = converter.inference_input_type
         try:
-            content = bytes(converter.convert())
+            content = requantize(bytes(converter.convert()))
         except Exception as error:
             raise converter_errors.explain(error, mode=mode, recurrent=exported.recurrent) from error
     check_weights(model_tree.parse(content, "the converted file"), exported, mode)

@@ -21,7 +21,7 @@ class LayerTreatment:
         type: its class.
         treatment: ``trained``: its int8 weights and outputs were simulated while it trained; ``output``: its outputs
             alone; ``calibrated``: it trained in float and was quantized afterwards with representative rows.
-        reason: why it is not ``trained``; empty where it is.
+        reason: why it is not ``trained``, or what of it is not; else empty.
     """
 
     name: str
