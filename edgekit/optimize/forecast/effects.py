@@ -98,12 +98,17 @@ def quantized(mode: str, shares: Shares, target: Target) -> Effect:
     if mode == "int16x8":
         return Effect(
             kind="ratio",
-            low=0.8,
-            high=40.0,
+            low=1.5,
+            high=60.0,
             because="XNNPACK has no int16 kernels, so the runtime's plain ones do all the work",
         )
     if shares.recurrent:
-        return Effect(kind="ratio", low=0.3, high=1.5, because="loops over time are not delegated to XNNPACK")
+        return Effect(
+            kind="ratio",
+            low=0.3,
+            high=8.0,
+            because="loops over time are not delegated to XNNPACK, and an integer LSTM can be far slower than a float one",
+        )
     if target.is_old and target.is_x86:
         return Effect(
             kind="ratio",
@@ -119,7 +124,8 @@ def quantized(mode: str, shares: Shares, target: Target) -> Effect:
             because=f"with {shares.macs:,} multiply-accumulates the fixed cost of an op hides what int8 gains",
         )
     if target.is_x86:
-        return Effect(kind="ratio", low=0.2, high=0.7, because="XNNPACK's int8 kernels use VNNI or AVX2")
+        high = 0.95 if shares.depthwise > _MUCH_DEPTHWISE else 0.75
+        return Effect(kind="ratio", low=0.2, high=high, because="XNNPACK's int8 kernels use VNNI or AVX2")
     if target.is_arm64:
         return Effect(
             kind="ratio",
@@ -139,7 +145,7 @@ def _dynamic(shares: Shares, target: Target) -> Effect:
     if shares.depthwise > _MUCH_DEPTHWISE:
         return Effect(
             kind="ratio",
-            low=1.0,
+            low=0.8 if shares.macs < _FIXED else 1.0,
             high=4.0,
             because=f"depthwise convolutions ({shares.depthwise:.0%} of the multiply-accumulates) with int8 weights "
             "and float activations are not delegated to XNNPACK: slower than float",

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.core.errors import UsageError
-from edgekit.core.events import EventSink, ignore
 from edgekit.model import flatbuffer
 from edgekit.model.tflite import TfliteModel
 from edgekit.optimize import model_tree
@@ -26,6 +25,7 @@ _SIZE_ERROR = {"float32": 0.01, "float16": 0.02, "dynamic": 0.03, "int8": 0.04, 
 _GZIP_ERROR = 0.05
 _OVERHEAD = 1024  # bytes of names and tables that may come or go, whatever the weights
 _FILTERS_ERROR = 0.35
+_LOOP_ERROR = 0.4
 _COUNT_ERROR = 0.03  # a quantizer may write a constant twice, or fold one away
 _NONE = Effect(kind="none", because="the step changes weights, not what is computed")
 _RECURRENT = ("WHILE", "IF", "CALL_ONCE", "UNIDIRECTIONAL_SEQUENCE_LSTM", "BIDIRECTIONAL_SEQUENCE_LSTM")
@@ -37,7 +37,6 @@ def forecast(
     *,
     target: Mapping[str, Any] | None = None,
     expected: Mapping[str, Mapping[str, float]] | None = None,
-    on_event: EventSink = ignore,
 ) -> tuple[Forecast, ...]:
     """One forecast for each step. Runs in the child without TensorFlow.
 
@@ -47,13 +46,11 @@ def forecast(
         target: ``abi``, ``runtime``, ``version`` and ``device``, each may be missing; None: no device was named.
         expected: step name → ``macs`` and ``parameters`` as ratios of after to before, where a step has planned its
             cuts already; else they are derived from the ratio that was asked for.
-        on_event: hears nothing yet.
 
     Raises:
         ModelError: not a .tflite.
         UsageError: a step without a name.
     """
-    del on_event
     state = _State.of(Path(source_tflite))
     where = Target.of(target)
     found = []
@@ -262,6 +259,9 @@ def _stored(
 ) -> Forecast:
     content = copy.deepcopy(state.model)
     storage.stored(content, mode)
+    if len(state.model.subgraphs) > 1:
+        error += _LOOP_ERROR
+        notes = (*notes, "the body of a loop is not looked into, so its size is a rough guess")
     return _forecast(
         state,
         values,

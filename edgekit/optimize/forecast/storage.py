@@ -95,7 +95,8 @@ def _integer(model: Any, *, wide: bool) -> None:
     import numpy
 
     graph = model.subgraphs[0]
-    _own_biases(model)
+    if not wide:  # the older quantizer that does int16 shares them
+        _own_biases(model)
     channel = _kernels(model, tuple(_CHANNEL_AT))
     biases = {
         int(op.inputs[2]): int(op.inputs[1])
