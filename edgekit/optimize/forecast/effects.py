@@ -107,7 +107,7 @@ def quantized(mode: str, shares: Shares, target: Target) -> Effect:
             kind="ratio",
             low=0.3,
             high=8.0,
-            because="loops over time are not delegated to XNNPACK, and an integer LSTM can be far slower than a float one",
+            because="loops over time are not delegated to XNNPACK; an integer LSTM can be far slower than a float one",
         )
     if target.is_old and target.is_x86:
         return Effect(
