@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import gzip
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,8 @@ from typing import Any
 
 from edgekit.core.errors import UsageError
 from edgekit.model import flatbuffer
-from edgekit.model.tflite import TfliteModel
 from edgekit.optimize import model_tree
-from edgekit.optimize.forecast import effects, storage, weights
+from edgekit.optimize.forecast import effects, storage, structure, weights
 from edgekit.optimize.forecast.effects import Shares, Target
 from edgekit.optimize.forecast.records import Change, Effect, Figure, Forecast
 from edgekit.optimize.sparse import rules
@@ -28,7 +26,6 @@ _FILTERS_ERROR = 0.35
 _LOOP_ERROR = 0.4
 _COUNT_ERROR = 0.03  # a quantizer may write a constant twice, or fold one away
 _NONE = Effect(kind="none", because="the step changes weights, not what is computed")
-_RECURRENT = ("WHILE", "IF", "CALL_ONCE", "UNIDIRECTIONAL_SEQUENCE_LSTM", "BIDIRECTIONAL_SEQUENCE_LSTM")
 
 
 def forecast(
@@ -94,7 +91,7 @@ class _State:
             weights=read.parameters,
             kept=1.0,
             kept_macs=1.0,
-            shares=_shares(read),
+            shares=structure.shares_of(read),
             error=0.0,
         )
 
@@ -149,7 +146,7 @@ def _filters(
     if expected:
         macs, kept, error = float(expected["macs"]), float(expected["parameters"]), 0.05
     else:
-        macs, kept, error = *_after_filters(state, 1 - ratio), _FILTERS_ERROR
+        macs, kept, error = *structure.after_filters(state.model, 1 - ratio), _FILTERS_ERROR
     return _shrunk(state, values, target, macs, kept, error)
 
 
@@ -161,7 +158,7 @@ def _distill(
         return _stored(state, values, "float32", unknown, unknown, error=9.0)
     if expected:
         return _shrunk(state, values, target, float(expected["macs"]), float(expected["parameters"]), 0.05)
-    macs, kept = _after_filters(state, float(values.get("width", 0.5)))
+    macs, kept = structure.after_filters(state.model, float(values.get("width", 0.5)))
     return _shrunk(state, values, target, macs, kept, _FILTERS_ERROR)
 
 
@@ -290,12 +287,12 @@ def _forecast(
     count_error: float = _COUNT_ERROR,
 ) -> Forecast:
     packed = model_tree.pack(content)
-    held = _weights_bytes(content)
+    held = structure.weights_bytes(content)
     size = len(packed) - round(held * (1 - state.kept))
     small = len(gzip.compress(packed, _GZIP_LEVEL, mtime=0))
     small -= round(small * min(1.0, held / len(packed)) * (1 - state.kept))
     macs, count = before or (state.macs, state.weights)
-    after = state.weights + round((_count(content) - _count(state.model)) * state.kept)
+    after = state.weights + round((structure.values_in(content) - structure.values_in(state.model)) * state.kept)
     return Forecast(
         name=str(values["step"]),
         parameters={key: value for key, value in values.items() if key != "step"},
@@ -306,88 +303,6 @@ def _forecast(
         latency=latency,
         memory=used,
         notes=tuple(notes),
-    )
-
-
-def _count(model: Any) -> int:
-    """Values in weights and biases, as :attr:`edgekit.model.tflite.TfliteModel.parameters` counts them."""
-    total = 0
-    for tensor in (tensor for graph in model.subgraphs for tensor in graph.tensors):
-        data = model.buffers[tensor.buffer].data
-        scaled = tensor.quantization is not None and tensor.quantization.scale is not None
-        integer = model_tree.dtype(tensor) in ("int32", "int64")
-        if data is not None and len(data) and tensor.shape is not None and len(tensor.shape):
-            total += 0 if integer and not scaled else math.prod(abs(int(n)) for n in tensor.shape)
-    return total
-
-
-def _weights_bytes(model: Any) -> int:
-    """Of constants with two dimensions or more, sparse ones by what they hold."""
-    used = {
-        tensor.buffer
-        for graph in model.subgraphs
-        for tensor in graph.tensors
-        if tensor.shape is not None and len(tensor.shape) >= 2
-    }
-    return sum(len(model.buffers[at].data) for at in used if model.buffers[at].data is not None)
-
-
-def _after_filters(state: _State, keep: float) -> tuple[float, float]:
-    """Ratios of multiply-accumulates and weights when every layer keeps ``keep`` of its outputs.
-
-    A layer between two that shrink keeps ``keep`` squared; the first has its inputs still, the last its outputs;
-    a depthwise convolution and a layer that feeds the model's output shrink by ``keep`` alone.
-    """
-    graph = state.model.subgraphs[0]
-    given = {int(i) for i in graph.inputs}
-    shrunk: set[int] = set()
-    macs = [0.0, 0.0]
-    held = [0.0, 0.0]
-    products = [
-        op
-        for op in graph.operators
-        if model_tree.op_name(state.model, op) in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
-    ]
-    last = products[-1] if products else None
-    for op in graph.operators:
-        outs = [int(i) for i in op.outputs]
-        if not any(op is product for product in products):
-            if any(int(i) in shrunk for i in op.inputs):
-                shrunk |= set(outs)
-            continue
-        name = model_tree.op_name(state.model, op)
-        place = 2 if name == "TRANSPOSE_CONV" else 0
-        narrow_in = int(op.inputs[place]) in shrunk and int(op.inputs[place]) not in given
-        narrow_out = op is not last
-        shape = [int(n) for n in graph.tensors[int(op.inputs[1])].shape]
-        size = math.prod(shape)
-        each = math.prod(shape[1:-1]) if name == "DEPTHWISE_CONV_2D" else math.prod(shape[1:])
-        work = math.prod(abs(int(n)) for n in graph.tensors[outs[0]].shape) * each
-        if name == "DEPTHWISE_CONV_2D":
-            factor = keep if narrow_in else 1.0
-            narrow_out = narrow_in
-        else:
-            factor = (keep if narrow_in else 1.0) * (keep if narrow_out else 1.0)
-        macs[0] += work
-        macs[1] += work * factor
-        held[0] += size
-        held[1] += size * factor
-        if narrow_out:
-            shrunk |= set(outs)
-    return macs[1] / max(1.0, macs[0]), held[1] / max(1.0, held[0])
-
-
-def _shares(model: TfliteModel) -> Shares:
-    total = max(1, model.macs)
-
-    def share(*names: str) -> float:
-        return sum(op.macs or 0 for op in model.ops if op.name in names) / total
-
-    return Shares(
-        macs=model.macs,
-        depthwise=share("DEPTHWISE_CONV_2D"),
-        dense=share("FULLY_CONNECTED", "BATCH_MATMUL"),
-        recurrent=any(op.name in _RECURRENT for op in model.ops),
     )
 
 

@@ -10,15 +10,16 @@ Further: average pooling over the whole map is GlobalAveragePooling2D, a separab
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from edgekit.core.errors import ModelError
 from edgekit.model.load import LoadedModel
-from edgekit.optimize.sparse import graph
-from edgekit.optimize.sparse.graph import Ready, Step
+from edgekit.optimize.sparse import graph, writer
+from edgekit.optimize.sparse.graph import Step
 from edgekit.optimize.sparse.padding import Window, explicit, offset_in, same
+from edgekit.optimize.sparse.writer import Place, Plan
 
 _SPATIAL = ("DepthwiseConv2D", "SeparableConv2D")
 _SHOWN = 5
@@ -41,27 +42,6 @@ class Rewritten:
     turned: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
-    """How a convolution with padding is written anew: kernel size, its place in the new kernel, whether turned."""
-
-    kernel: int
-    offsets: tuple[int, int]
-    flipped: tuple[bool, bool]
-
-
-@dataclass(slots=True, kw_only=True)
-class _Plan:
-    stem: Step
-    flipped: tuple[bool, bool]
-    places: dict[str, _Place] = field(default_factory=dict)
-    dropped: set[str] = field(default_factory=set)
-    pooled: set[str] = field(default_factory=set)
-    heads: set[str] = field(default_factory=set)
-    pointwise: list[str] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)
-
-
 def rewrite(loaded: LoadedModel) -> Rewritten:
     """The model in the form; the one given is not changed.
 
@@ -74,17 +54,17 @@ def rewrite(loaded: LoadedModel) -> Rewritten:
     if plan.reasons:
         raise _refused(loaded.path.name, plan.reasons)
     library = graph.library_of(loaded)
-    writer = _Writer(library, plan)
-    model = graph.remade(loaded.library, flat, writer.replace)
+    making = writer.Writer(library, plan)
+    model = graph.remade(loaded.library, flat, making.replace)
     return Rewritten(
         model=model,
         pointwise=tuple(plan.pointwise),
-        changes=tuple(_changes(plan)),
+        changes=tuple(writer.changes(plan)),
         turned=any(plan.flipped),
     )
 
 
-def _plan(steps: list[Step], name: str) -> _Plan:
+def _plan(steps: list[Step], name: str) -> Plan:
     producers = {id(tensor): step for step in steps for tensor in step.outputs}
     readers: dict[int, list[Step]] = {}
     for step in steps:
@@ -96,7 +76,7 @@ def _plan(steps: list[Step], name: str) -> _Plan:
     why = _bad_stem(stem)
     if why:
         raise _refused(name, [why])
-    plan = _Plan(stem=stem, flipped=(False, False))
+    plan = Plan(stem=stem, flipped=(False, False))
     padding = _padding_before(stem, producers, readers)
     for flipped in ((False, False), (True, True), (False, True), (True, False)):
         place = _place(stem, padding, flipped, (3,))
@@ -111,7 +91,7 @@ def _plan(steps: list[Step], name: str) -> _Plan:
     return plan
 
 
-def _plan_body(plan: _Plan, body: list[Step], producers: Mapping[int, Step], readers: Mapping[int, list[Step]]) -> None:
+def _plan_body(plan: Plan, body: list[Step], producers: Mapping[int, Step], readers: Mapping[int, list[Step]]) -> None:
     ended = False
     seen: set[str] = set()
     for step in body:
@@ -140,7 +120,7 @@ def _plan_body(plan: _Plan, body: list[Step], producers: Mapping[int, Step], rea
         plan.reasons.append("it has no 1×1 convolution")
 
 
-def _plan_spatial(plan: _Plan, step: Step, padding: Step | None) -> None:
+def _plan_spatial(plan: Plan, step: Step, padding: Step | None) -> None:
     layer, name = step.layer, step.layer.name
     if tuple(layer.dilation_rate) != (1, 1) or layer.depth_multiplier != 1 or layer.data_format != "channels_last":
         plan.reasons.append(f"{name} ({step.kind}) is dilated, or has a depth multiplier")
@@ -159,12 +139,12 @@ def _plan_spatial(plan: _Plan, step: Step, padding: Step | None) -> None:
     plan.pointwise += [f"{name}_pointwise"] if step.kind == "SeparableConv2D" else []
 
 
-def _place(step: Step, padding: Step | None, flipped: tuple[bool, bool], kernels: tuple[int, ...]) -> _Place | None:
+def _place(step: Step, padding: Step | None, flipped: tuple[bool, bool], kernels: tuple[int, ...]) -> Place | None:
     windows = _windows(step, padding)
     for kernel in kernels:
         offsets = [offset_in(window, kernel, flipped=axis) for window, axis in zip(windows, flipped, strict=True)]
         if offsets[0] is not None and offsets[1] is not None:
-            return _Place(kernel=kernel, offsets=(offsets[0], offsets[1]), flipped=flipped)
+            return Place(kernel=kernel, offsets=(offsets[0], offsets[1]), flipped=flipped)
     return None
 
 
@@ -234,144 +214,6 @@ def _bad_pointwise(step: Step) -> str:
             "channel-first kernels"
         )
     return f"{layer.name} is a 1×1 convolution with stride {layer.strides[0]}" if tuple(layer.strides) != (1, 1) else ""
-
-
-class _Writer:
-    """Makes the new layers of a plan, each once."""
-
-    def __init__(self, library: Any, plan: _Plan) -> None:
-        self._library, self._plan = library, plan
-        self._made: dict[int, Callable[..., Any]] = {}
-
-    def replace(self, layer: Any) -> Callable[..., Any]:
-        """What stands in the place of a layer of the flat copy."""
-        if id(layer) not in self._made:
-            self._made[id(layer)] = self._new(layer)
-        return self._made[id(layer)]
-
-    def _new(self, layer: Any) -> Callable[..., Any]:
-        name, plan = layer.name, self._plan
-        if name in plan.dropped:
-            return lambda inputs, **_: inputs
-        if name in plan.pooled:
-            pooling = self._library.layers.GlobalAveragePooling2D(keepdims=True, name=name)
-            return lambda inputs, **_: pooling(inputs)
-        if name in plan.heads:
-            return self._head(layer)
-        place = plan.places.get(name)
-        if place is None:
-            return graph.copy_of(layer, self._library)  # type: ignore[no-any-return]
-        if layer is plan.stem.layer:
-            return self._stem(layer, place)
-        return self._spatial(layer, place)
-
-    def _stem(self, layer: Any, place: _Place) -> Callable[..., Any]:
-        weights = layer.get_weights()
-        channels = int(layer.kernel.shape[2])
-        weights[0] = _embedded(weights[0], place)
-        if channels == 1:
-            weights[0] = _with_silent_channels(weights[0])
-        conv = type(layer).from_config({**layer.get_config(), "padding": "valid"})
-        pad = self._pad(layer.name, 1)
-        three = self._library.layers.Concatenate(name=f"{layer.name}_channels") if channels == 1 else None
-        steps = tuple(slice(None, None, -1) if axis else slice(None) for axis in place.flipped)
-        ready = Ready(conv, weights, layer.trainable)
-
-        def call(inputs: Any, **_: Any) -> Any:
-            turned = inputs[(slice(None), *steps)] if any(place.flipped) else inputs
-            return ready(pad(turned if three is None else three([turned, turned, turned])))
-
-        return call
-
-    def _spatial(self, layer: Any, place: _Place) -> Callable[..., Any]:
-        weights = layer.get_weights()
-        weights[0] = _embedded(weights[0], place)
-        config = layer.get_config()
-        padded = tuple(layer.strides) != (1, 1)
-        changed = {"kernel_size": (place.kernel, place.kernel), "padding": "valid" if padded else "same"}
-        pad = self._pad(layer.name, place.kernel // 2) if padded else None
-        if type(layer).__name__ == "SeparableConv2D":
-            first, last = self._separated(layer, changed, weights)
-        else:
-            first, last = Ready(type(layer).from_config({**config, **changed}), weights, layer.trainable), None
-
-        def call(inputs: Any, **_: Any) -> Any:
-            found = first(inputs if pad is None else pad(inputs))
-            return found if last is None else last(found)
-
-        return call
-
-    def _separated(self, layer: Any, changed: dict[str, Any], weights: list[Any]) -> tuple[Ready, Ready]:
-        layers = self._library.layers
-        depthwise = layers.DepthwiseConv2D(
-            changed["kernel_size"],
-            strides=layer.strides,
-            padding=changed["padding"],
-            use_bias=False,
-            name=f"{layer.name}_depthwise",
-        )
-        pointwise = layers.Conv2D(
-            layer.filters, 1, use_bias=layer.use_bias, activation=layer.activation, name=f"{layer.name}_pointwise"
-        )
-        return (
-            Ready(depthwise, weights[:1], layer.trainable),
-            Ready(pointwise, weights[1:], layer.trainable),
-        )
-
-    def _head(self, layer: Any) -> Callable[..., Any]:
-        """A convolution on one place as a dense layer: behind the pooling LiteRT 2.2 cannot load a convolution."""
-        layers, weights = self._library.layers, layer.get_weights()
-        weights[0] = weights[0].reshape(weights[0].shape[-2:])
-        flat = layers.Reshape((int(weights[0].shape[0]),), name=f"{layer.name}_flat")
-        dense = layers.Dense(layer.filters, use_bias=layer.use_bias, activation=layer.activation, name=layer.name)
-        back = layers.Reshape((1, 1, layer.filters), name=f"{layer.name}_place")
-        ready = Ready(dense, weights, layer.trainable)
-        return lambda inputs, **_: back(ready(flat(inputs)))
-
-    def _pad(self, name: str, zeros: int) -> Any:
-        return self._library.layers.ZeroPadding2D(((zeros, zeros), (zeros, zeros)), name=f"{name}_pad")
-
-
-def _embedded(kernel: Any, place: _Place) -> Any:
-    """The kernel, turned where the image is, inside the larger one: [height, width, …]."""
-    import numpy
-
-    turned = kernel[tuple(slice(None, None, -1) if axis else slice(None) for axis in place.flipped)]
-    found = numpy.zeros((place.kernel, place.kernel, *kernel.shape[2:]), kernel.dtype)
-    rows, columns = place.offsets
-    found[rows : rows + kernel.shape[0], columns : columns + kernel.shape[1]] = turned
-    return found
-
-
-def _with_silent_channels(kernel: Any) -> Any:
-    import numpy
-
-    return numpy.concatenate([kernel, numpy.zeros_like(kernel), numpy.zeros_like(kernel)], axis=2)
-
-
-def _changes(plan: _Plan) -> list[str]:
-    found = []
-    if any(plan.flipped):
-        axes = " and ".join(name for name, axis in zip(("height", "width"), plan.flipped, strict=True) if axis)
-        found.append(
-            f"the image is turned around along {axes} inside the model, and every kernel with it: so the zeros of SAME "
-            "padding lie where XNNPACK's sparse kernels want them"
-        )
-    if plan.heads:
-        found.append(f"{', '.join(sorted(plan.heads))}: a 1×1 convolution on one place is a dense layer")
-    larger = [name for name, place in plan.places.items() if place.kernel == 5 and max(place.offsets) > 0]
-    if larger:
-        found.append(f"{', '.join(larger)}: the kernel of 3×3 lies in one of 5×5, whose padding is equal on all sides")
-    if plan.pooled:
-        found.append(f"{', '.join(sorted(plan.pooled))}: average pooling over the whole map is GlobalAveragePooling2D")
-    split = [
-        name.removesuffix("_pointwise") for name in plan.pointwise if name.removesuffix("_pointwise") in plan.places
-    ]
-    if split:
-        found.append(f"{', '.join(split)}: split into a depthwise and a 1×1 convolution")
-    if int(plan.stem.layer.kernel.shape[2]) == 1:
-        found.append(f"{plan.stem.layer.name}: takes the one channel three times, two of them with kernels of zeros")
-    return found
 
 
 def _refused(name: str, reasons: list[str]) -> ModelError:
