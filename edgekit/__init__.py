@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from edgekit.verbs.inspect import audit, inspect
 
 from edgekit.core.version import VERSION
-from edgekit.verbs.optimize import cluster, convert, distill, optimize, prune, quantize
+from edgekit.verbs.optimize import cluster, convert, distill, forecast, optimize, prune, quantize
 
 __version__ = VERSION
 
@@ -61,6 +61,7 @@ __all__ = [
     "diagnose",
     "distill",
     "evaluate",
+    "forecast",
     "inspect",
     "open_artifact",
     "open_store",

@@ -12,8 +12,10 @@ from edgekit.core import units
 from edgekit.core.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edgekit.cli.options import MakingOptions
-    from edgekit.core.artifact import Artifact, Audit, Score
+    from edgekit.core.artifact import Artifact, Audit, Score, StepRecord
     from edgekit.optimize.request import Trained
 
 
@@ -49,6 +51,7 @@ def show_artifact(artifact: Artifact, out: Output) -> None:
         steps_table(manifest.steps, metric=metric),
         *([ablation_table(manifest.steps[-1], manifest.ablation, metric=metric)] if manifest.ablation else []),
         *score_lines(manifest.score),
+        *forecast_lines(manifest.steps),
         audit_line(manifest.audit, manifest.kind),
         f"{artifact.path}  {units.size(manifest.size_bytes)}, {units.size(manifest.gzip_bytes)} compressed",
     )
@@ -100,6 +103,15 @@ def group_table(details: dict[str, Any]) -> Any:
         for group in details["left"]
     ]
     return rows_table(("layers", "", "kept", "left whole because"), rows)
+
+
+def forecast_lines(steps: Sequence[StepRecord]) -> list[str]:
+    """Whether what was forecast came true."""
+    told = [(step.name, step.forecast["agreement"]) for step in steps if step.forecast]
+    missed = [f"forecast missed for {name}: {note}" for name, agreement in told for note in agreement["notes"]]
+    if missed or not told:
+        return missed
+    return [f"forecast: all {sum(len(agreement['verdicts']) for _, agreement in told)} figures came true"]
 
 
 def score_lines(score: Score | None) -> list[str]:

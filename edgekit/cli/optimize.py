@@ -28,6 +28,9 @@ def optimize(
         str, typer.Option("--recipe", envvar="EDGEKIT_RECIPE", help="Built-in name, or a recipe.toml of your own.")
     ] = "int8",
     list_recipes: Annotated[bool, typer.Option("--list-recipes", help="What recipes there are, and exit.")] = False,
+    forecast: Annotated[
+        bool, typer.Option("--forecast", help="Say what each step will buy, before anything is trained, and exit.")
+    ] = False,
     budgets: o.BudgetOptions,
     # not called device: a project's board is where it deploys to, and no reason to measure every step there
     board: Annotated[
@@ -49,6 +52,9 @@ def optimize(
     if list_recipes:
         _list(out)
         return
+    if forecast:
+        _forecast(needed(model, "MODEL"), recipe, board, way, making, out)
+        return
     from edgekit.verbs.optimize import optimize as carry_out
 
     artifact = carry_out(
@@ -66,6 +72,26 @@ def optimize(
         on_event=out.on_event,
     )
     show_artifact(artifact, out)
+
+
+def _forecast(
+    model: Path, recipe: str, board: str | None, way: o.BoardOptions, making: o.MakingOptions, out: Output
+) -> None:
+    from edgekit.core.decode import to_json
+    from edgekit.report.terminal import forecast_table
+    from edgekit.verbs.optimize import forecast
+
+    found = forecast(
+        model,
+        recipe=recipe,
+        device=board,
+        reach=way.reach(),
+        trust_model=making.trust_model,
+        custom=tuple(making.custom or ()),
+        use_cache=not making.no_cache,
+        on_event=out.on_event,
+    )
+    out.answer({"forecast": to_json(found)}, forecast_table(to_json(found)))
 
 
 def _list(out: Output) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ from edgekit.core.places import cache_dir
 from edgekit.model import safety
 from edgekit.model.custom import source_sha256
 from edgekit.model.format import detect_format
-from edgekit.optimize import backoff, budget, camera
+from edgekit.optimize import backoff, budget, camera, foreseen
 from edgekit.optimize import request as requests
 from edgekit.optimize.audit import audit_tflite, require_full_integer
 from edgekit.optimize.cache import StepCache
 from edgekit.optimize.fold import Fold, Folded
+from edgekit.optimize.forecast.records import Forecast
 from edgekit.optimize.made import Source
 from edgekit.optimize.recipe import Recipe
 from edgekit.optimize.request import Request, Trained
@@ -47,6 +49,34 @@ def run(request: Request, on_event: EventSink = ignore) -> Artifact:
     """
     with Workers(on_event, custom=request.custom) as workers:
         return _Run(request, workers, on_event).artifact()
+
+
+def forecast(
+    model: Path,
+    recipe: Recipe,
+    target: Mapping[str, str | None] | None,
+    *,
+    trust: bool,
+    custom: tuple[str, ...],
+    reuse: bool,
+    on_event: EventSink = ignore,
+) -> tuple[Forecast, ...]:
+    """What each step of the recipe will buy, before anything is trained; needs no data.
+
+    Args:
+        model: Keras model, SavedModel or float .tflite.
+        recipe: the steps.
+        target: ``abi`` and ``device`` of a board; None: no board was named.
+        trust, custom, reuse: see :class:`~edgekit.optimize.request.Request`.
+        on_event: hears of the progress.
+
+    Raises:
+        ModelError: the model cannot be used or converted.
+    """
+    safety.refuse_code(model, detect_format(model), trust=trust, custom=custom)
+    with Workers(on_event, custom=custom) as workers:
+        stages = _stages(model, workers, trust=trust, custom=custom, reuse=reuse, on_event=on_event)
+        return foreseen.forecasts(stages.baseline(), stages.source, recipe, target, workers)
 
 
 def run_training(request: Request, on_event: EventSink = ignore) -> Trained:
@@ -88,6 +118,7 @@ def _stages(
 class _Run:
     def __init__(self, request: Request, workers: Workers, on_event: EventSink) -> None:
         self.request = request
+        self.workers = workers
         self.on_event = on_event
         self.stages = _stages(
             request.model,
@@ -200,7 +231,19 @@ class _Run:
         self.notices.append(Notice(code=code, message=text, hint=hint))
 
     def _records(self, end: Folded) -> tuple[StepRecord, ...]:
-        return tuple(self.fold.record(made) for made in end.points)
+        records = [self.fold.record(made) for made in end.points]
+        return foreseen.with_forecasts(records, self._forecasts(end.recipe))
+
+    def _forecasts(self, recipe: Recipe) -> tuple[Forecast, ...]:
+        fold = self.fold
+        return foreseen.forecasts(
+            fold.baseline,
+            self.stages.source,
+            recipe,
+            self.request.target,
+            self.workers,
+            fold.prepared.splits.training,
+        )
 
     def _notices(self, end: Folded) -> tuple[Notice, ...]:
         doubt = self.fold.scorer.feeding()

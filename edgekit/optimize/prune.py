@@ -248,8 +248,8 @@ def _record(out: str, outcome: _Outcome, tuning: Tuning | None, notices: tuple[N
     everything = outcome.model.weights
     buys = (
         f"{fraction:.0%} of the weights in {len(outcome.layers)} layers are zero: the file gets smaller when it is "
-        "compressed (gzip, an app store, an update over the air), but not in memory, and int8 inference is not faster, "
-        "because the kernels multiply by the zeros too"
+        "compressed (gzip, an app store, an update over the air), but not in memory, and inference is not faster, because "
+        "the kernels multiply by the zeros too (all but float ones in the form that --recipe xnnpack-sparse makes)"
     )
     left = ", ".join(f"{layer.name} ({layer.reason})" for layer in outcome.unpruned if layer.reason)
     return Pruned(

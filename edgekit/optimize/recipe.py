@@ -170,7 +170,7 @@ BUILTIN: dict[str, Recipe] = dict(
         _builtin(
             "int16x8",
             "int8 weights, int16 activations: where int8 loses too much",
-            "a quarter of the size; few fast kernels, so slow on CPUs",
+            "a quarter of the size; slower than float on CPUs, where it has few fast kernels",
             QuantizeStep(mode="int16x8"),
         ),
         _builtin(

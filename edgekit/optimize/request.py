@@ -32,6 +32,7 @@ class Request:
         metric: see :mod:`edgekit.optimize.score`.
         budgets: what the result may cost; steps back off until all hold.
         probe: measures on a board; None: nothing is measured.
+        target: ``abi`` and ``device`` of that board, for forecasts.
         ablate: make the result again without each of its steps, to tell what each one paid.
         uint8_input: take the preprocessing into the model, so that it is fed bytes.
         allow_float_fallback: accept float ops where full-integer was asked for.
@@ -47,6 +48,7 @@ class Request:
     metric: str = "auto"
     budgets: Budgets = field(default_factory=Budgets)
     probe: Probe | None = None
+    target: Mapping[str, str | None] | None = None
     ablate: bool = False
     uint8_input: bool = False
     allow_float_fallback: bool = False

@@ -131,6 +131,40 @@ def _took(step: StepRecord) -> str:
     return "cached" if step.cached else units.seconds(step.seconds)
 
 
+def forecast_table(forecasts: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """What each step of a recipe will buy, from the documents of its forecasts; the reasons below."""
+    from rich.console import Group
+
+    rows = [
+        (
+            one["name"],
+            _about(one["size_bytes"]["value"], one["size_bytes"]["error"], units.size),
+            _about(one["gzip_bytes"]["value"], one["gzip_bytes"]["error"], units.size),
+            _about(one["macs"]["after"], one["macs"]["error"], units.count),
+            _effect(one["latency"]),
+            _effect(one["memory"]),
+        )
+        for one in forecasts
+    ]
+    headers = ("forecast", "size", "gzip", "MACs", "latency", "memory")
+    notes = [_text(f"{one['name']}: latency: {one['latency']['because']}") for one in forecasts]
+    notes += [_text(f"{one['name']}: {note}") for one in forecasts for note in one["notes"]]
+    return Group(rows_table(headers, rows, right=(1, 2, 3, 4, 5)), *notes)
+
+
+def _about(value: float, error: float, unit: Callable[[float], str]) -> str:
+    return unit(value) if error < 0.005 else f"{unit(value)} ±{error:.0%}"
+
+
+def _effect(effect: Mapping[str, Any]) -> str:
+    if effect["kind"] != "ratio":
+        return str(effect["kind"])
+    low, high = effect["low"], effect["high"]
+    if low is None or high is None:
+        return f"×{low or high:.2g}"
+    return f"×{low:.2g}–{high:.2g}"
+
+
 def ablation_table(final: StepRecord, ablation: Sequence[Ablation], *, metric: str | None = None) -> RenderableType:
     """What each step paid: the result without it, and what the step made of that."""
     rows = [

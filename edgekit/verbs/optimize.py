@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edgekit.core.artifact import Artifact, Measured
     from edgekit.core.events import EventSink
     from edgekit.measure.measurement import Measurement
+    from edgekit.optimize.forecast.records import Forecast
     from edgekit.optimize.recipe import Recipe
     from edgekit.optimize.request import Probe, Request, Trained
     from edgekit.optimize.steps import Step
@@ -91,6 +92,7 @@ def optimize(
         metric=metric,
         budgets=Budgets(max_drop=max_drop, **_limits(max_size, max_latency, max_memory)),
         probe=None if device is None else _probe(device, num_threads, reach, on_event),
+        target=None if device is None else _target(device, reach),
         ablate=ablate,
         uint8_input=uint8_input,
         allow_float_fallback=allow_float_fallback,
@@ -99,6 +101,42 @@ def optimize(
         reuse=use_cache,
     )
     return pipeline.run(request, on_event)
+
+
+def forecast(
+    model: str | PathLike[str],
+    *,
+    recipe: str | PathLike[str] | Recipe = "int8",
+    device: str | None = None,
+    reach: Reach | None = None,
+    trust_model: bool = False,
+    custom: Sequence[str] = (),
+    use_cache: bool = True,
+    on_event: EventSink = ignore,
+) -> tuple[Forecast, ...]:
+    """What each step of a recipe will buy, before anything is trained: size, download, work, latency, memory.
+
+    Args:
+        model, recipe, trust_model, custom, use_cache, on_event: see :func:`optimize`.
+        device: the board that latency is forecast for; None: latency stays unknown where it depends on the board.
+        reach: see :func:`edgekit.benchmark`.
+
+    Raises:
+        EdgekitError: see :func:`optimize`.
+    """
+    from pathlib import Path
+
+    from edgekit.optimize import pipeline
+
+    return pipeline.forecast(
+        Path(model),
+        _recipe(recipe),
+        None if device is None else _target(device, reach),
+        trust=trust_model,
+        custom=tuple(custom),
+        reuse=use_cache,
+        on_event=on_event,
+    )
 
 
 def quantize(model: str | PathLike[str], *, mode: str = "int8", qat: bool = False, **options: Any) -> Artifact:
@@ -281,6 +319,17 @@ def _probe(device: str, num_threads: int | None, reach: Reach | None, on_event: 
         return {path: _measured(one) for path, one in zip(models, found, strict=True)}
 
     return measure
+
+
+def _target(device: str, reach: Reach | None) -> dict[str, str | None]:
+    """What a forecast goes by; where the profile does not tell the processor, latency stays unknown."""
+    import platform
+
+    from edgekit.verbs.boards import Reach
+
+    found = (reach or Reach()).target(device)
+    abi = found.profile.abi or (platform.machine() if found.ssh is None else None)
+    return {"device": device, "abi": abi}
 
 
 def _measured(measurement: Measurement) -> Measured:

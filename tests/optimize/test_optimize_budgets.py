@@ -181,3 +181,21 @@ def test_a_conversion_that_gains_nothing_says_so(tmp_path):
     grown = manifest(made).size_bytes >= 0.98 * source.stat().st_size
     assert ("not-smaller" in codes(made)) == grown
     assert grown
+
+
+def test_what_was_forecast_came_true(make):
+    recipe = untrained(FiltersStep(ratio=0.5, epochs=0), PruneStep(sparsity=0.5, epochs=0))
+    before = edgekit.forecast(DIGITS, recipe=recipe, device="local")
+    assert [one.name for one in before] == ["filters", "prune", "quantize"]
+    made = make(recipe, device="local")
+    for expected, step in zip(before, manifest(made).steps[1:], strict=True):
+        assert step.forecast["agreement"]["agrees"], step.forecast["agreement"]["notes"]
+        assert expected.size_bytes.value == pytest.approx(step.size_bytes, rel=0.15)
+        assert expected.macs.after == step.macs
+    assert before[1].latency.kind == "none"  # zeros make nothing faster
+
+
+def test_a_forecast_that_needs_rows_says_that_it_had_none():
+    cut, _ = edgekit.forecast(DIGITS, recipe="filters-int8")
+    assert any("training rows" in note for note in cut.notes)
+    assert cut.macs.error > 0.2
