@@ -29,9 +29,12 @@ class Batches:
 
     Shuffled within a buffer of bounded size, so that the source is read once per epoch and never held whole.
 
+    Every batch has an even number of rows: with odd ones, TensorFlow 2.21 (oneDNN) writes outside of its memory when
+    it trains a 1×1 convolution of stride 2 with fewer than 16 input channels, as small residual models have them.
+
     Attributes:
         dataset: with labels, or without where a teacher gives the targets.
-        batch_size: rows per step; the last batch of an epoch is smaller.
+        batch_size: rows per step; an odd one is rounded up, and the last batch of an epoch is smaller.
         seed: the order depends on it and on the epoch only.
         failure: what the dataset raised while TensorFlow pulled at it; TensorFlow would only show its text.
     """
@@ -44,7 +47,11 @@ class Batches:
     @property
     def steps(self) -> int:
         """Per epoch."""
-        return -(-self.dataset.count // self.batch_size)
+        return -(-self.dataset.count // self._rows_per_step)
+
+    @property
+    def _rows_per_step(self) -> int:
+        return self.batch_size if self.batch_size == 1 else self.batch_size + self.batch_size % 2
 
     def labels(self) -> Array:
         """The labels of the first rows, to look at: shape [rows, …].
@@ -121,11 +128,11 @@ class Batches:
             waiting: list[_Row] = []
             for row in self._shuffled(random):
                 waiting.append(row)
-                if len(waiting) == self.batch_size:
-                    yield waiting
+                if len(waiting) == self._rows_per_step:
+                    yield _even(waiting)
                     waiting = []
             if waiting:
-                yield waiting
+                yield _even(waiting)
             epoch += 1
 
     def _shuffled(self, random: Any) -> Iterator[_Row]:
@@ -134,7 +141,7 @@ class Batches:
         for place, row in enumerate(self.dataset.rows()):
             item = _Row(place=place, inputs=row.inputs, label=row.label)
             if not limit:
-                limit = max(self.batch_size, _BUFFER_BYTES // max(1, sum(a.nbytes for a in row.inputs.values())))
+                limit = max(self._rows_per_step, _BUFFER_BYTES // max(1, sum(a.nbytes for a in row.inputs.values())))
             if len(buffer) < limit:
                 buffer.append(item)
                 continue
@@ -152,6 +159,13 @@ class _Row:
     place: int
     inputs: dict[str, Array]
     label: Any
+
+
+def _even(rows: list[_Row]) -> list[_Row]:
+    """A single row twice, which trains the same; of any other odd number, without the last, another in every epoch."""
+    if len(rows) == 1:
+        return rows * 2
+    return rows[: len(rows) - len(rows) % 2]
 
 
 def _stacked(rows: list[_Row], name: str) -> Array:

@@ -154,6 +154,18 @@ def test_rows_that_change_at_every_reading_are_refused(workshop: Workshop) -> No
         here(workshop, "plan", model=model, data=data, tuning={}, teacher=model)
 
 
+@pytest.mark.parametrize(("count", "sizes"), [(64, [32, 32]), (75, [32, 32, 10]), (65, [32, 32, 2]), (1, [2])])
+def test_a_batch_has_an_even_number_of_rows(workshop: Workshop, count: int, sizes: list[int]) -> None:
+    # TensorFlow with oneDNN crashes on odd ones
+    data = workshop.data("images.npz", count)
+    model = workshop.path("nested.keras")
+    pairs = here(workshop, "stream", model=model, data=data, batches=len(sizes), teacher=model)
+    assert [len(inputs) for inputs, _ in pairs] == sizes
+    assert [len(targets) for _, targets in pairs] == sizes
+    if sizes[-1] == 2:
+        assert pairs[-1][0][0] == pairs[-1][0][1]
+
+
 def test_few_rows_are_named(workshop: Workshop) -> None:
     model = workshop.path("nested.keras")
     found = here(workshop, "plan", model=model, data=workshop.data("images.npz", 40), tuning={}, teacher=model)

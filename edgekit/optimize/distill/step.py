@@ -20,6 +20,7 @@ from edgekit.model.load import LoadedModel
 from edgekit.optimize import written
 from edgekit.optimize.distill import features as feature_maps
 from edgekit.optimize.distill.held_out import Closeness, closeness, hold_out
+from edgekit.optimize.distill.targets import match
 from edgekit.optimize.export import release_memory
 from edgekit.optimize.filters.surgery import derive_student
 from edgekit.optimize.finetune import plan_tuning
@@ -188,6 +189,8 @@ def _student(
     written.check_layers(small, "trained")
     for loaded in (original, small):
         written.check_other(loaded, out)
+    match(load.input_specs(original), load.input_specs(small), teacher=original.path.name, what="input")
+    match(load.output_specs(original), load.output_specs(small), teacher=original.path.name, what="output")
     return small, lambda weights: written.reloaded(small, weights)
 
 
