@@ -1,0 +1,176 @@
+"""Holds figures against published ones: a limit within a figure's 95 % interval is neither held nor missed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+State = Literal["held", "within the interval", "fell short"]
+Variant = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One figure of a claim.
+
+    Attributes:
+        what: is compared.
+        published, here: the figures, for people.
+        state: ``held``; ``fell short``; ``within the interval``: the limit lies in the 95 % interval of what came out.
+        counts: towards the outcome; the others tell what the same figure is against another model.
+        why: it fell short, where that is known.
+    """
+
+    what: str
+    published: str
+    here: str
+    state: State
+    counts: bool = True
+    why: str = ""
+
+
+def verdict(checks: list[Check]) -> dict[str, Any]:
+    """The checks and the outcome that follows from those that count."""
+    counted = [check for check in checks if check.counts]
+    short = [check.what for check in counted if check.state == "fell short"]
+    open_ = [check.what for check in counted if check.state == "within the interval"]
+    if short:
+        outcome = f"fell short: {', '.join(short)}"
+    elif open_:
+        outcome = f"reproduced, as far as can be told: {', '.join(open_)} within the 95 % interval"
+    else:
+        outcome = "reproduced"
+    return {"outcome": outcome, "checks": [asdict(check) for check in checks]}
+
+
+def int8(found: Mapping[str, Variant]) -> list[Check]:
+    """Size, speed and score of plain int8."""
+    before, after = found["float32"], found["int8"]
+    return [
+        _smaller("size", before, after, "size_bytes", 4.8, _QUARTER),
+        _faster("speed", before, after, 2.0),
+        _lost("score", after, 0.3),
+    ]
+
+
+_QUARTER = (
+    "int8 stores one byte where float stores four, so 4× is the most that the conversion gives; more must come from "
+    "something else, such as optimizer state in the file before"
+)
+
+
+def pruning(found: Mapping[str, Variant]) -> list[Check]:
+    """Memory and speed of both kinds of pruning, against float (as published) and against int8 alone."""
+    checks = []
+    for label in ("prune-int8", "filters-int8"):
+        for against, counts in (("float32", True), ("int8", False)):
+            why = _ZEROS if label == "prune-int8" and not counts else ""
+            beside = f"{label} against {against}"
+            checks += [
+                _less_memory(f"memory, {beside}", found[against], found[label], 0.40, counts, why),
+                _faster(f"speed, {beside}", found[against], found[label], 1.3, counts, why),
+            ]
+        checks.append(_lost(f"score, {label}", found[label], 0.0, counts=False))
+    return checks
+
+
+_ZEROS = "int8 kernels compute with the zeros as with any value: what there is, int8 alone brought"
+
+
+def li(found: Mapping[str, Variant]) -> list[Check]:
+    """MACs, parameters and score of the float model; those of int8 beside them."""
+    before, after, small = found["float32"], found["filters, float32"], found["filters, int8"]
+    return [
+        _removed("MACs", before, after, "macs", 0.342),
+        _removed("parameters", before, after, "parameters", 0.640),
+        _lost("score", after, 0.0),
+        _faster("speed", before, after, 1.0, counts=False),
+        _lost("score, with int8", small, 0.0, counts=False),
+    ]
+
+
+def distillation(found: Mapping[str, Variant]) -> list[Check]:
+    """Parameters and score of the student; the same of int8, and of one that had no teacher."""
+    before, after = found["float32"], found["student, float32"]
+    alone, small = found["student without a teacher, float32"], found["student, int8"]
+    return [
+        _smaller("parameters", before, after, "parameters", 5.0),
+        _smaller("size", before, after, "size_bytes", 5.0),
+        _lost("score", after, 1.0),
+        _faster("speed", before, after, 1.0, counts=False),
+        _smaller("size, with int8", before, small, "size_bytes", 5.0, counts=False),
+        _lost("score, with int8", small, 1.0, counts=False),
+        _lost("score, without a teacher", alone, 1.0, counts=False),
+    ]
+
+
+def speech(found: Mapping[str, Variant]) -> list[Check]:
+    """Size and score of the keyword spotter in int8."""
+    before, after = found["float32"], found["int8"]
+    return [
+        _smaller("size", before, after, "size_bytes", 2.0),
+        _lost("score", after, 0.0),
+        _faster("speed", before, after, 1.0, counts=False),
+    ]
+
+
+def _smaller(
+    what: str, before: Variant, after: Variant, key: str, times: float, why: str = "", *, counts: bool = True
+) -> Check:
+    ratio = before[key] / after[key]
+    return Check(
+        what=what,
+        published=f"{times:g}× smaller",
+        here=f"{ratio:.2f}× smaller",
+        state="held" if ratio >= times else "fell short",
+        counts=counts,
+        why=why if ratio < times else "",
+    )
+
+
+def _removed(what: str, before: Variant, after: Variant, key: str, share: float) -> Check:
+    removed = 1 - after[key] / before[key]
+    return Check(
+        what=what,
+        published=f"−{share:.1%}",
+        here=f"−{removed:.1%}",
+        state="held" if round(removed, 3) >= share else "fell short",
+    )
+
+
+def _faster(what: str, before: Variant, after: Variant, times: float, counts: bool = True, why: str = "") -> Check:
+    """The ratio of the medians; its interval from the outer ends of both intervals, which is wider than 95 %."""
+    ratio = before["latency_ns"] / after["latency_ns"]
+    old, new = before["latency_ci95_ns"], after["latency_ci95_ns"]
+    low, high = old[0] / new[1], old[1] / new[0]
+    state: State = "held" if low >= times else "fell short" if high < times else "within the interval"
+    published = {1.0: "not given", 1.3: "+30 %, 1.3×"}.get(times, f"{times:g}×")
+    unstable = {before["verdict"], after["verdict"]} - {"valid"}
+    here = f"{ratio:.2f}× ({low:.2f} to {high:.2f})" + (f", {' and '.join(sorted(unstable))}" if unstable else "")
+    return Check(
+        what=what, published=published, here=here, state=state, counts=counts, why=why if state != "held" else ""
+    )
+
+
+def _less_memory(what: str, before: Variant, after: Variant, share: float, counts: bool, why: str) -> Check:
+    saved = 1 - after["model_rss_bytes"] / before["model_rss_bytes"]
+    process = 1 - after["peak_rss_bytes"] / before["peak_rss_bytes"]
+    held = saved >= share
+    return Check(
+        what=what,
+        published=f"−{share:.0%}",
+        here=f"{-saved:+.0%} of the model's share, {-process:+.0%} of the process".replace("-", "−"),
+        state="held" if held else "fell short",
+        counts=counts,
+        why="" if held else why,
+    )
+
+
+def _lost(what: str, after: Variant, limit: float, *, counts: bool = True) -> Check:
+    """Points lost against float on the same rows; the interval of the difference decides."""
+    low, high = after["drop_ci95"]
+    state: State = "held" if high <= limit else "fell short" if low > limit else "within the interval"
+    here = f"{after['drop']:.2f} points lost ({low:.2f} to {high:.2f})".replace("-", "−")
+    published = f"at most {limit:g} lost" if limit else "nothing lost"
+    return Check(what=what, published=published, here=here, state=state, counts=counts)
