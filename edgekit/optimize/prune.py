@@ -7,25 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekit.core import files
-from edgekit.core.errors import EdgekitError, ModelError, UsageError
+from edgekit.core.errors import EdgekitError, ModelError
 from edgekit.core.events import EventSink, ignore, task
 from edgekit.core.notice import Notice
 from edgekit.model import libraries, load
 from edgekit.model.load import LoadedModel
-from edgekit.optimize import native_prune, tfmot_prune
+from edgekit.optimize import native_prune, tfmot_prune, written
 from edgekit.optimize.export import release_memory
 from edgekit.optimize.finetune import Tuning, plan_tuning
 from edgekit.optimize.sparsity import LayerSparsity, Pruned, Schedule, Unpruned, count, schedule, zeros
 from edgekit.optimize.tuning import FineTuning
-
-_ENDINGS = {
-    "keras3-keras": ".keras",
-    "keras3-h5": ".h5",
-    "tf-keras-keras": ".keras",
-    "tf-keras-h5": ".h5",
-    "saved-model": ".keras",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +74,7 @@ def prune(
     with task("load the model", on_event):
         loaded = load.load_model(Path(source), trust=trust)
     try:
-        _check_keras(loaded, Path(out))
+        written.check_kind(loaded, Path(out), "pruned")
         learnt_from = None if teacher is None else Path(teacher)
         course, notices = plan_tuning(loaded, data, FineTuning.of(tuning), learnt_from, trust=trust, on_event=on_event)
         plan = schedule(
@@ -96,9 +87,7 @@ def prune(
         )
         with task("prune", on_event):
             outcome = _pruned(loaded, plan, pattern, course, on_event)
-            _forget_moments(outcome.model)
-            with files.appearing(Path(out)) as temporary:
-                outcome.model.save(str(temporary))
+            written.write(outcome.model, Path(out))
         record = _record(out, outcome, course, (*loaded.notices, *notices))
     finally:
         load.forget()  # its weights have changed
@@ -145,7 +134,7 @@ def _with_tfmot(
     layers = _measured(chosen, before)
     notes: tuple[str, ...] = ()
     if rebuilt is None:
-        result = _reloaded(loaded, model.get_weights())
+        result = written.reloaded(loaded, model.get_weights())
     else:
         from edgekit.model.rebuild import copy_weights_back
 
@@ -181,27 +170,12 @@ def _with_keras(
         native_prune.prune_once(variables, plan.final)
     return _Outcome(
         engine="keras",
-        model=_reloaded(loaded, loaded.model.get_weights()),
+        model=written.reloaded(loaded, loaded.model.get_weights()),
         layers=_measured(chosen, before),
         unpruned=tuple(left),
         losses=tuple(losses),
         notes=(f"pruned in Keras 3 with masks of our own and the same schedule, not by TFMOT: {because}",),
     )
-
-
-def _reloaded(loaded: LoadedModel, weights: list[Any]) -> Any:
-    """The user's model as it was in the file, loss and optimizer included, with the new weights."""
-    load.forget()
-    fresh = load.load_model(loaded.path, trust=True)  # it was judged when it was loaded first
-    fresh.model.set_weights(weights)
-    return fresh.model
-
-
-def _forget_moments(model: Any) -> None:
-    """Starts the optimizer afresh: its moments belong to the old weights, and would triple the file."""
-    optimizer = getattr(model, "optimizer", None)
-    if optimizer is not None:
-        model.optimizer = type(optimizer).from_config(optimizer.get_config())
 
 
 def _measured(chosen: Mapping[str, tuple[Any, list[Any]]], before: Mapping[str, int]) -> tuple[LayerSparsity, ...]:
@@ -215,22 +189,6 @@ def _measured(chosen: Mapping[str, tuple[Any, list[Any]]], before: Mapping[str, 
         )
         for name, (layer, kernels) in chosen.items()
     )
-
-
-def _check_keras(loaded: LoadedModel, out: Path) -> None:
-    if loaded.library == "tensorflow":
-        raise ModelError(
-            f"{loaded.path.name} is a SavedModel without Keras layers: its graph can be quantized, but not pruned",
-            hint="prune the .keras or .h5 that it was exported from",
-        )
-    ending = _ENDINGS[loaded.format.name]
-    if out.suffix != ending:
-        raise UsageError(
-            f"{loaded.path.name} is written back as a {ending} file, and {out.name} does not end like that",
-            hint=f"-o {out.with_suffix(ending)}",
-        )
-    if out.exists() and loaded.path.exists() and out.samefile(loaded.path):
-        raise UsageError(f"{out} is the model itself, which is never written to", hint="choose another name with -o")
 
 
 def _check_any(chosen: Mapping[str, Any], left: list[Unpruned], loaded: LoadedModel) -> None:
@@ -248,8 +206,8 @@ def _record(out: str, outcome: _Outcome, tuning: Tuning | None, notices: tuple[N
     everything = outcome.model.weights
     buys = (
         f"{fraction:.0%} of the weights in {len(outcome.layers)} layers are zero: the file gets smaller when it is "
-        "compressed (gzip, an app store, an update over the air), but not in memory, and inference is not faster, because "
-        "the kernels multiply by the zeros too (all but float ones in the form that --recipe xnnpack-sparse makes)"
+        "compressed (gzip, an app store, an update over the air), but not in memory, and inference is not faster, "
+        "because the kernels multiply by the zeros too (all but float ones in the form of --recipe xnnpack-sparse)"
     )
     left = ", ".join(f"{layer.name} ({layer.reason})" for layer in outcome.unpruned if layer.reason)
     return Pruned(

@@ -15,7 +15,7 @@ from edgekit.model import libraries
 from edgekit.optimize import sparsity
 from edgekit.optimize.sparsity import Schedule, Unpruned
 
-PATTERNS = ("unstructured", "block", "2:4", "filters")
+PATTERNS = ("unstructured", "block", "2:4")
 _BLOCK = (4, 1)
 
 
@@ -23,13 +23,8 @@ def check_pattern(pattern: str) -> None:
     """Refuses patterns that are not there.
 
     Raises:
-        UsageError: unknown, or not yet available.
+        UsageError: unknown.
     """
-    if pattern == "filters":
-        raise UsageError(
-            "the pattern 'filters' (removing whole filters) is not available yet",
-            hint="use --pattern unstructured; for lower latency, train a narrower model",
-        )
     if pattern not in PATTERNS:
         message, hint = unknown("pattern", pattern, PATTERNS)
         raise UsageError(message, hint=hint)

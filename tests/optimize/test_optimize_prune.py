@@ -104,7 +104,7 @@ def test_the_loss_is_the_models_own_and_the_steps_are_counted(workshop: Workshop
     assert answer["loss"] == "SparseCategoricalCrossentropy(from_logits=True), the model's own"
     assert answer["steps"] == 12  # 240 rows, 40 at a time, twice
     assert answer["rebuilt_difference"] < 1e-5
-    assert any("not in memory, and int8 inference is not faster" in note for note in answer["notes"])
+    assert any("not in memory, and inference is not faster" in note for note in answer["notes"])
     assert answer["notices"] == []
 
 
@@ -206,11 +206,6 @@ def test_a_savedmodel_without_layers_says_what_to_prune_instead(workshop: Worksh
     with pytest.raises(ModelError, match="a SavedModel without Keras layers") as caught:
         pruned(workshop, "plain_folder", "x.keras")
     assert ".keras or .h5" in str(caught.value.hint)
-
-
-def test_filters_are_named_as_not_available_yet(workshop: Workshop) -> None:
-    with pytest.raises(UsageError, match=r"'filters' .* not available yet"):
-        pruned(workshop, "nested.keras", "x.keras", pattern="filters")
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,24 @@ def steps(*tables: str) -> str:
 QUANTIZE = 'step = "quantize"'
 
 
-NAMES = """int8 prune-int8 filters-int8 cluster-int8 qat-int8 pqat-int8 cqat-int8 pcqat-int8 distill-int8
-filters-distill-int8 selective-int8 int16x8 dynamic float16 float32 xnnpack-sparse""".split()
+NAMES = [
+    "int8",
+    "prune-int8",
+    "filters-int8",
+    "cluster-int8",
+    "qat-int8",
+    "pqat-int8",
+    "cqat-int8",
+    "pcqat-int8",
+    "distill-int8",
+    "filters-distill-int8",
+    "selective-int8",
+    "int16x8",
+    "dynamic",
+    "float16",
+    "float32",
+    "xnnpack-sparse",
+]
 
 
 def test_the_built_in_recipes_are_those_that_scripts_rely_on():
@@ -140,8 +156,14 @@ def test_a_step_without_epochs_trains_nothing(tmp_path):
 
 def test_parameters_are_all_that_a_step_depends_on():
     assert parameters(QuantizeStep(mode="dynamic")) == {
-        **{"mode": "dynamic", "selective": False, "keep": [], "keep_as": "float32"},
-        **{"equalize": False, "bias_correction": False, "ranges": "minmax", "sparse": False},
+        "mode": "dynamic",
+        "selective": False,
+        "keep": [],
+        "keep_as": "float32",
+        "equalize": False,
+        "bias_correction": False,
+        "ranges": "minmax",
+        "sparse": False,
     }
     assert set(parameters(PruneStep())) == {
         *("sparsity", "initial_sparsity", "pattern", "epochs", "batch_size"),
