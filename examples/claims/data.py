@@ -121,7 +121,8 @@ def _words(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _between(values: np.ndarray, left: np.ndarray, part: np.ndarray) -> np.ndarray:
     """Values at four points of time, joined by straight lines: [rows, 4] to [rows, frames]."""
-    return np.take_along_axis(values, left, 1) * (1 - part) + np.take_along_axis(values, left + 1, 1) * part
+    joined: np.ndarray = np.take_along_axis(values, left, 1) * (1 - part)
+    return joined + np.take_along_axis(values, left + 1, 1) * part
 
 
 if __name__ == "__main__":
