@@ -19,9 +19,7 @@ app = new_app("Give the weights of each layer a few shared values, with fine-tun
 def cluster(
     model: Annotated[Path | None, typer.Argument(envvar="EDGEKIT_MODEL", help="Keras file or SavedModel.")] = None,
     *,
-    data: o.Data = None,
-    training: o.Training = None,
-    evaluation: o.Evaluation = None,
+    rows: o.TrainingDataOptions,
     raw: o.PreprocessingOptions,
     clusters: Annotated[int | None, typer.Option("--clusters", help="Distinct values per layer (16).")] = None,
     initialization: Annotated[
@@ -38,9 +36,7 @@ def cluster(
 
     made = carry_out(
         needed(model, "MODEL"),
-        data=data,
-        training=training,
-        evaluation=evaluation,
+        **rows.arguments(),
         **raw.arguments(),
         **without_project_output(making).arguments(),
         on_event=out.on_event,

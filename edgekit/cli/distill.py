@@ -19,9 +19,7 @@ app = new_app("Train a smaller model on the outputs of this one.")
 def distill(
     model: Annotated[Path | None, typer.Argument(envvar="EDGEKIT_MODEL", help="The teacher: a Keras file.")] = None,
     *,
-    data: o.Data = None,
-    training: o.Training = None,
-    evaluation: o.Evaluation = None,
+    rows: o.TrainingDataOptions,
     raw: o.PreprocessingOptions,
     student: Annotated[
         str | None, typer.Option("--student", help="Keras file of the smaller model (default: derived).")
@@ -43,9 +41,7 @@ def distill(
 
     made = carry_out(
         needed(model, "MODEL"),
-        data=data,
-        training=training,
-        evaluation=evaluation,
+        **rows.arguments(),
         **raw.arguments(),
         **without_project_output(making).arguments(),
         on_event=out.on_event,

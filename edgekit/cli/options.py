@@ -155,6 +155,19 @@ class DataOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingDataOptions:
+    """Rows for a step that trains and calibrates nothing."""
+
+    data: Data = None
+    training: Training = None
+    evaluation: Evaluation = None
+
+    def arguments(self) -> dict[str, Any]:
+        """As the verbs call them."""
+        return {"data": self.data, "training": self.training, "evaluation": self.evaluation}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TuningOptions:
     """Fine-tuning; None: the step's own default."""
 

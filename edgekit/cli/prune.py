@@ -19,9 +19,7 @@ app = new_app("Set small weights to zero, or remove filters, with fine-tuning.")
 def prune(
     model: Annotated[Path | None, typer.Argument(envvar="EDGEKIT_MODEL", help="Keras file or SavedModel.")] = None,
     *,
-    data: o.Data = None,
-    training: o.Training = None,
-    evaluation: o.Evaluation = None,
+    rows: o.TrainingDataOptions,
     raw: o.PreprocessingOptions,
     sparsity: Annotated[
         float | None,
@@ -58,9 +56,7 @@ def prune(
         )
     made = carry_out(
         needed(model, "MODEL"),
-        data=data,
-        training=training,
-        evaluation=evaluation,
+        **rows.arguments(),
         **raw.arguments(),
         **without_project_output(making).arguments(),
         on_event=out.on_event,
