@@ -69,7 +69,7 @@ def ds_cnn() -> Any:
 
 
 #: model → what builds it, its data set (of ``data.SETS``) and the epochs of its training
-MODELS = {"vgg": (vgg, "images", 8), "wide": (wide, "images", 8), "ds_cnn": (ds_cnn, "words", 10)}
+MODELS = {"vgg": (vgg, "images", 24), "wide": (wide, "images", 8), "ds_cnn": (ds_cnn, "words", 10)}
 
 
 def trained(name: str, arrays: Mapping[str, np.ndarray], path: Path) -> None:

@@ -22,8 +22,11 @@ _READING = """\
 ## How to read it
 
 * A check is *held* or *fell short* only if the limit lies outside the 95 % interval of what came out; else it is
-  *within the interval*: these rows cannot tell. Checks in brackets do not count towards the outcome.
+  *within the interval*: these rows cannot tell. *Beaten* is better by more than a tenth, interval
+  included. Checks in brackets do not count towards the outcome.
 * Points lost are against the float model on the same test rows (Agresti and Min 2005); scores have Wilson intervals.
+  Fewer than 0 points lost means that it gained: fine-tuning is further training, which a float model trained for few
+  epochs would have gained by too.
 * Latency is the median of fresh processes with one thread; a ratio's range is from the outer ends of both intervals.
   All models of a claim were measured side by side. The verdict is `edgekit benchmark`'s own: where it is not *valid*,
   other programs disturbed the measurement and the ratio is indicative.
