@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from edgekit.verbs.inspect import audit, inspect
 
 from edgekit.core.version import VERSION
-from edgekit.verbs.optimize import cluster, convert, distill, forecast, optimize, prune, quantize
+from edgekit.verbs.optimize import calibration_curve, cluster, convert, distill, forecast, optimize, prune, quantize
 
 __version__ = VERSION
 
@@ -55,6 +55,7 @@ __all__ = [
     "Reach",
     "audit",
     "benchmark",
+    "calibration_curve",
     "cluster",
     "convert",
     "deploy",

@@ -41,6 +41,9 @@ def quantize(
     preserve: Annotated[
         str | None, typer.Option("--preserve", help="What --qat keeps: none, sparsity, clusters, both (none).")
     ] = None,
+    calibration_curve: Annotated[
+        bool, typer.Option("--calibration-curve", help="Say how many rows are enough to calibrate with, and exit.")
+    ] = False,
     tuning: o.TuningOptions,
     uint8_input: Annotated[
         bool, typer.Option("--uint8-input", help="Take --scale, --mean, --std into the model: feed it camera bytes.")
@@ -53,6 +56,9 @@ def quantize(
     from edgekit.core.errors import UsageError
     from edgekit.verbs.optimize import quantize as carry_out
 
+    if calibration_curve:
+        _curve(needed(model, "MODEL"), rows, raw, mode, making, out)
+        return
     choices = {
         "--selective": selective,
         "--keep": keep,
@@ -83,3 +89,38 @@ def quantize(
         on_event=out.on_event,
     )
     show_artifact(artifact, out)
+
+
+def _curve(
+    model: Path, rows: o.DataOptions, raw: o.PreprocessingOptions, mode: str, making: o.MakingOptions, out: Output
+) -> None:
+    from edgekit.core.decode import to_json
+    from edgekit.report import words
+    from edgekit.report.terminal import rows_table
+    from edgekit.verbs.optimize import calibration_curve
+
+    given = {key: value for key, value in rows.arguments().items() if key != "evaluation"}
+    found = calibration_curve(
+        model,
+        **given,
+        **raw.arguments(),
+        mode=mode,
+        metric=making.metric,
+        trust_model=making.trust_model,
+        custom=tuple(making.custom or ()),
+        use_cache=not making.no_cache,
+        on_event=out.on_event,
+    )
+    table = [
+        (
+            point.count,
+            f"{point.missing_mean:.1%}",
+            f"{point.missing_max:.1%}",
+            words.score(point.figures.score, found.metric),
+            words.NOTHING if point.figures.snr_db is None else f"{point.figures.snr_db:.1f} dB",
+            words.NOTHING if point.figures.cosine is None else f"{point.figures.cosine:.5f}",
+        )
+        for point in found.points
+    ]
+    headers = ("rows", "range missed", "at most", found.metric, "SNR", "cosine")
+    out.answer({"curve": to_json(found)}, rows_table(headers, table, right=(0, 1, 2, 3, 4, 5)), found.verdict)

@@ -7,7 +7,7 @@ import datetime
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgekit.core import artifact as artifacts
 from edgekit.core import decode, files, units
@@ -34,6 +34,9 @@ from edgekit.optimize.stages import Stages
 from edgekit.optimize.steps import CALIBRATED, QatStep, QuantizeStep
 from edgekit.optimize.versions import versions
 from edgekit.optimize.workers import Workers
+
+if TYPE_CHECKING:
+    from edgekit.optimize.passes.calibration_curve import CalibrationCurve
 
 _SMALLER = 0.98
 
@@ -77,6 +80,16 @@ def forecast(
     with Workers(on_event, custom=custom) as workers:
         stages = _stages(model, workers, trust=trust, custom=custom, reuse=reuse, on_event=on_event)
         return foreseen.forecasts(stages.baseline(), stages.source, recipe, target, workers)
+
+
+def calibration_curve(request: Request, on_event: EventSink = ignore) -> CalibrationCurve:
+    """How good int8 gets with 1, 4, 16, … of the representative rows; writes nothing.
+
+    Raises:
+        EdgekitError: as :func:`run`.
+    """
+    with Workers(on_event, custom=request.custom) as workers:
+        return _Run(request, workers, on_event).curve()
 
 
 def run_training(request: Request, on_event: EventSink = ignore) -> Trained:
@@ -140,6 +153,24 @@ class _Run:
 
     def artifact(self) -> Artifact:
         return self._finished(self._searched())
+
+    def curve(self) -> CalibrationCurve:
+        """See :func:`calibration_curve`."""
+        from edgekit.optimize.passes.calibration_curve import CalibrationCurve
+
+        self.fold.begin()
+        splits, bare = self.fold.prepared.splits, self.fold.baseline.export is None
+        call = self.workers.light if bare else self.workers.heavy
+        answer = call(
+            "edgekit.optimize.passes.calibration_curve:calibration_curve",
+            float_model=str(self.fold.baseline.tflite),
+            mode=self.request.recipe.mode,
+            representative=splits.representative,
+            search=splits.training,
+            metric=self.request.metric,
+            quantizer="ai-edge-quantizer" if bare else "tensorflow",
+        )
+        return decode.from_json(CalibrationCurve, answer, source="calibration curve")
 
     def trained(self) -> Trained:
         end = self._searched()

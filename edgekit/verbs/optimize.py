@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edgekit.core.events import EventSink
     from edgekit.measure.measurement import Measurement
     from edgekit.optimize.forecast.records import Forecast
+    from edgekit.optimize.passes.calibration_curve import CalibrationCurve
     from edgekit.optimize.recipe import Recipe
     from edgekit.optimize.request import Probe, Request, Trained
     from edgekit.optimize.steps import Step
@@ -137,6 +138,58 @@ def forecast(
         reuse=use_cache,
         on_event=on_event,
     )
+
+
+def calibration_curve(
+    model: str | PathLike[str],
+    *,
+    data: str | None = None,
+    representative: str | None = None,
+    training: str | None = None,
+    mode: str = "int8",
+    scale: str | float | None = None,
+    mean: str | float | Sequence[float] | None = None,
+    std: str | float | Sequence[float] | None = None,
+    preprocess: str | None = None,
+    metric: str = "auto",
+    trust_model: bool = False,
+    custom: Sequence[str] = (),
+    use_cache: bool = True,
+    on_event: EventSink = ignore,
+) -> CalibrationCurve:
+    """How many representative rows are enough: int8 made with the ranges of 1, 4, 16, … and all of them.
+
+    Args:
+        model, data, representative, training, …: see :func:`optimize`; the models are compared on training rows.
+        mode: ``int8`` or ``int8-float-io``.
+
+    Raises:
+        EdgekitError: see :func:`optimize`.
+    """
+    import dataclasses
+    import tempfile
+    from pathlib import Path
+
+    from edgekit.optimize import pipeline
+    from edgekit.optimize.recipe import for_step
+    from edgekit.optimize.steps import QuantizeStep
+
+    # selective: the step that wants rows to compare on
+    step = _step(QuantizeStep, {"mode": mode, "selective": True}, "calibration curve")
+    recipe = dataclasses.replace(for_step(step), name="calibration-curve")
+    with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:  # nothing is written there
+        request = _request(
+            model,
+            recipe,
+            Path(folder) / "none.tflite",
+            {"data": data, "representative": representative, "evaluation": None, "training": training},
+            {"scale": scale, "mean": mean, "std": std, "preprocess": preprocess},
+            metric=metric,
+            trust=trust_model,
+            custom=tuple(custom),
+            reuse=use_cache,
+        )
+        return pipeline.calibration_curve(request, on_event)
 
 
 def quantize(model: str | PathLike[str], *, mode: str = "int8", qat: bool = False, **options: Any) -> Artifact:

@@ -93,3 +93,16 @@ def test_the_list_of_recipes_says_what_each_needs_and_buys(edgekit):
     assert recipes["filters-int8"]["needs"] == "a Keras model; data with labels"
     assert "latency" in recipes["filters-int8"]["buys"]
     assert all(recipe["description"] and recipe["buys"] for recipe in recipes.values())
+
+
+def test_a_calibration_curve_says_how_many_rows_are_enough(edgekit, example):
+    ran = edgekit("quantize", "digits.keras", "--data", "digits.npz", "--calibration-curve", "--json")
+    assert ran.status == 0, ran.err
+    curve = ran.document["curve"]
+    counts = [point["count"] for point in curve["points"]]
+    assert counts == sorted(counts)
+    assert curve["points"][-1]["missing_max"] == 0.0
+    assert curve["points"][0]["missing_mean"] > curve["points"][-1]["missing_mean"]
+    assert str(curve["enough"] or counts[-1]) in curve["verdict"]
+    shown = edgekit("quantize", "digits.keras", "--data", "digits.npz", "--calibration-curve")
+    assert curve["verdict"].split(":")[0].split()[0] in shown.out

@@ -18,7 +18,19 @@ from edgekit.measure.plan import Plan
 
 PUBLIC = [
     *("Artifact", "EdgekitError", "Manifest", "Reach"),
-    *("audit", "benchmark", "cluster", "convert", "deploy", "diagnose", "distill", "evaluate", "forecast", "inspect"),
+    *(
+        "audit",
+        "benchmark",
+        "calibration_curve",
+        "cluster",
+        "convert",
+        "deploy",
+        "diagnose",
+        "distill",
+        "evaluate",
+        "forecast",
+        "inspect",
+    ),
     *("open_artifact", "open_store", "optimize", "prune", "quantize", "rollback"),
 ]
 
