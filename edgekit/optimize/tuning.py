@@ -30,7 +30,7 @@ class FineTuning:
         epochs: over the training rows; 0: none; None: as many as make about 1,200 training steps, 4 to 30.
         batch_size: rows per training step.
         optimizer: ``adam``, ``sgd``, ``rmsprop`` or ``adamw``.
-        learning_rate: the highest; it rises for a twentieth of the training and falls to 0 along a cosine.
+        learning_rate: the highest; it falls to 0 in the second half of the training.
         loss: Keras's name for a loss; None: the model's own, or the one that fits its output and the labels.
         seed: of the shuffling and of every random layer.
         fine_tune: ``labels``, or ``distill``: learn the original model's outputs too (Hinton et al. 2015), or only

@@ -82,7 +82,7 @@ def plan(model: str, data: dict[str, Any], tuning: dict[str, Any], teacher: str)
     tasks: set[str] = set()
     rates: list[float] = []
     callback = library.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: rates.append(float(numpy.asarray(_rate(loaded.model.optimizer))))
+        on_train_batch_end=lambda batch, logs: rates.append(float(numpy.asarray(loaded.model.optimizer.learning_rate)))
     )
     losses = found.fit(library, loaded.model, [callback], lambda event: tasks.add(event.task), step="the step")
     load.forget()
@@ -93,10 +93,6 @@ def plan(model: str, data: dict[str, Any], tuning: dict[str, Any], teacher: str)
         "tasks": sorted(tasks),
         "rates": rates,
     }
-
-
-def _rate(optimizer: Any) -> Any:
-    return optimizer.learning_rate if hasattr(optimizer, "_get_current_learning_rate") else optimizer.lr
 
 
 def looked_at(model: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from optimize_workshop import Workshop
 from edgekit.core.artifact import TensorSpec
 from edgekit.core.errors import DataError, ModelError, UsageError
 from edgekit.optimize.distill.targets import match
+from edgekit.optimize.learning_rate import part_of_rate
 
 Array = Any
 BOTH = ("keras", "tf_keras")
@@ -110,16 +111,24 @@ def test_a_shaken_model_comes_back_to_its_teacher(
     assert "the step" in found["tasks"]
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 100, 2345])
+def test_the_learning_rate_has_a_plateau_and_falls_to_nothing(steps: int) -> None:
+    rates = [part_of_rate(step, steps) for step in range(steps)]
+    assert all(0 < rate <= 1 for rate in rates)
+    assert max(rates) == 1
+    if steps >= 100:
+        assert rates[steps // 20 : steps // 2] == [1.0] * (steps // 2 - steps // 20)
+        assert rates[steps // 2 :] == sorted(rates[steps // 2 :], reverse=True)
+        assert rates[0] < 0.3
+        assert rates[-1] < 0.01
+
+
 @pytest.mark.parametrize("library", BOTH)
-def test_the_learning_rate_rises_to_the_one_asked_for_and_falls_to_nothing(workshop: Workshop, library: str) -> None:
+def test_the_optimizer_gets_the_rate_of_every_step(workshop: Workshop, library: str) -> None:
     path = zoo(workshop, "multi_input", library)
     data = zoo_rows(workshop, "multi_input", labels=True)
     found = here(workshop, "plan", model=path, data=data, tuning={"learning_rate": 2e-3, "epochs": 5}, teacher=path)
-    rates = found["rates"]
-    assert len(rates) == 40
-    assert max(rates) == pytest.approx(2e-3, rel=0.02)
-    assert rates.index(max(rates)) < 6
-    assert rates[-1] < 2e-5
+    assert found["rates"] == pytest.approx([2e-3 * part_of_rate(step, 40) for step in range(40)], rel=1e-5)
 
 
 # --------------------------------------------------------------------------------------------------- the rows
