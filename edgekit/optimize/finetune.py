@@ -13,6 +13,7 @@ from edgekit.core.errors import DataError, EdgekitError, ModelError, UsageError
 from edgekit.core.events import Event, EventSink, ignore
 from edgekit.core.notice import Notice
 from edgekit.model import load
+from edgekit.model.describe import describe
 from edgekit.model.load import LoadedModel
 from edgekit.optimize.distill.loss import Distillation, choose_distillation, outputs_of
 from edgekit.optimize.distill.targets import soft_targets
@@ -172,14 +173,15 @@ def plan_tuning(
         loss, stream, notices = _from_labels(loaded, spec, batches, wanted)
     if loss is None:
         return None, notices
+    epochs = wanted.epochs_of(batches.steps, describe(loaded).macs or 0)
     if batches.dataset.count < _FEW:
-        notices = (*notices, _few(batches.dataset.count, batches.steps * wanted.epochs_of(batches.steps)))
+        notices = (*notices, _few(batches.dataset.count, batches.steps * epochs))
     return (
         Tuning(
             batches=batches,
             stream=stream,
             loss=loss,
-            epochs=wanted.epochs_of(batches.steps),
+            epochs=epochs,
             optimizer=wanted.optimizer,
             learning_rate=wanted.learning_rate,
             seed=wanted.seed,

@@ -229,3 +229,18 @@ def test_the_second_step_of_a_file_is_named_by_its_number(tmp_path):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"none\.toml"):
         load_recipe(str(tmp_path / "none.toml"))
+
+
+@pytest.mark.parametrize(
+    ("steps", "macs", "epochs"),
+    [
+        (20, 2_000_000, 30),  # some thousand small rows
+        (188, 2_000_000, 7),
+        (782, 12_500_000, 4),  # a small residual network on CIFAR-10
+        (16, 300_000_000, 16),  # a MobileNetV2 on a thousand photographs
+        (5000, 300_000_000, 1),
+    ],
+)
+def test_epochs_follow_the_rows_and_what_a_processor_can_do(steps, macs, epochs):
+    assert PruneStep().epochs_of(steps, macs) == epochs
+    assert PruneStep(epochs=9).epochs_of(steps, macs) == 9
