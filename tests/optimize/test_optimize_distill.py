@@ -150,6 +150,11 @@ def test_what_makes_no_sense_is_refused(
         distilled(workshop, workshop.path("nested.keras"), **given)
 
 
+def test_a_model_that_cannot_be_narrowed_has_no_derived_student(workshop: Workshop) -> None:
+    with pytest.raises(ModelError, match=r"no smaller student can be derived from gru-keras.keras"):
+        distilled(workshop, zoo(workshop, "gru"), "x.keras", rows(workshop, "gru"))
+
+
 def test_labels_alone_need_labels(workshop: Workshop) -> None:
     with pytest.raises(DataError, match=r"cannot learn.*has no labels"):
         distilled(

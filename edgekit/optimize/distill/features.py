@@ -91,10 +91,12 @@ def _last_layers(model: Any) -> dict[tuple[int | None, ...], Any]:
 
 
 def _inner(model: Any) -> list[Any]:
-    """The layers between inputs and outputs with one output of two dimensions or more."""
+    """The layers between inputs and outputs with one output of two dimensions or more; no nested models."""
     ends = {id(tensor) for tensor in model.outputs} | {id(tensor) for tensor in model.inputs}
     found = []
     for layer in model.layers:
+        if getattr(layer, "layers", None):
+            continue  # its output is that of its own graph, not of the call here
         try:
             tensor = layer.output
         except (AttributeError, ValueError, RuntimeError):  # called several times, or never

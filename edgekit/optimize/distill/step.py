@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.core import decode
-from edgekit.core.errors import DataError, UsageError
+from edgekit.core.errors import DataError, ModelError, UsageError
 from edgekit.core.events import EventSink, ignore, task
 from edgekit.core.notice import Notice
 from edgekit.data.spec import DataSpec
@@ -26,7 +26,7 @@ from edgekit.optimize.filters.surgery import derive_student
 from edgekit.optimize.finetune import plan_tuning
 from edgekit.optimize.tuning import FineTuning
 
-_DEFAULTS = {"fine_tune": "distill", "epochs": 20}
+_DEFAULTS = {"fine_tune": "distill", "epochs": 20, "learning_rate": 3e-3}
 _FAR = 0.9  # of an agreement
 
 
@@ -92,13 +92,14 @@ def distill(
         width: fraction of the channels that a derived student has, above 0 and up to 1.
         derive: ``filters``: it starts from the filters with the largest L1 norm; ``width``: from new weights.
         features: bring the feature maps together too (FitNets, Romero et al. 2015, arXiv:1412.6550).
-        tuning: a :class:`~edgekit.optimize.tuning.FineTuning` as JSON values; by default 20 epochs of ``distill``.
+        tuning: a :class:`~edgekit.optimize.tuning.FineTuning` as JSON values; by default 20 epochs of ``distill`` at
+            a learning rate of 0.003.
         teacher: a .tflite or model whose outputs are learnt; None: ``source``.
         trust: allow code inside the model files.
 
     Raises:
         UsageError: a parameter that makes no sense; no epochs; ``out`` cannot be written.
-        ModelError: a model that cannot be loaded or derived, or a student with other inputs or outputs.
+        ModelError: a model that cannot be loaded or narrowed, or a student with other inputs or outputs.
         DataError: no training rows, or rows that do not fit.
     """
     wanted = FineTuning.of({**_DEFAULTS, **(tuning or {})})
@@ -110,6 +111,11 @@ def distill(
     try:
         small, derived = _student(original, Path(out), student, width, derive, wanted.seed, trust)
         of_teacher, of_student = describe(original), describe(small)
+        if student is None and width < 1 and of_student.parameters >= of_teacher.parameters:
+            raise ModelError(
+                f"no smaller student can be derived from {original.path.name}: none of its layers can be narrowed",
+                hint="name a smaller model with --student",
+            )
         taught_by = Path(teacher or source)
         rows, held = hold_out(spec, small)
         plan, notices = plan_tuning(
