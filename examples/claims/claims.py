@@ -77,14 +77,18 @@ def _students() -> Mapping[str, Any]:
     from edgekit.optimize.steps import DistillStep, QuantizeStep
 
     taught = DistillStep(width=STUDENT_WIDTH)
-    alone = DistillStep(width=STUDENT_WIDTH, derive="width", fine_tune="labels")
+    kept = DistillStep(width=STUDENT_WIDTH, fine_tune="labels")
+    new = DistillStep(width=STUDENT_WIDTH, derive="width", fine_tune="labels")
     last = QuantizeStep(mode="float32")
     return {
         "float32": "float32",
         "student, float32": Recipe(name="student", description="distilled", steps=(taught, last)),
         "student, int8": Recipe(name="student-int8", description="and int8", steps=(taught, QuantizeStep(mode="int8"))),
-        "student without a teacher, float32": Recipe(
-            name="alone", description="the same width, new weights, labels only", steps=(alone, last)
+        "same filters, no teacher, float32": Recipe(
+            name="kept", description="the same filters, labels only", steps=(kept, last)
+        ),
+        "same width, new weights, no teacher, float32": Recipe(
+            name="new", description="the same width, new weights, labels only", steps=(new, last)
         ),
     }
 
@@ -188,7 +192,7 @@ def _prepared(name: str) -> tuple[Path, Path]:
     model, rows = BUILD / f"{name}.keras", BUILD / f"{source}.npz"
     arrays = data.SETS[source]()
     if not rows.is_file():
-        np.savez(rows, **arrays)
+        np.savez(rows, allow_pickle=False, **arrays)
     if not model.is_file():
         models.trained(name, arrays, model)
     return model, rows

@@ -122,7 +122,8 @@ def _words(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def _between(values: np.ndarray, left: np.ndarray, part: np.ndarray) -> np.ndarray:
     """Values at four points of time, joined by straight lines: [rows, 4] to [rows, frames]."""
     joined: np.ndarray = np.take_along_axis(values, left, 1) * (1 - part)
-    return joined + np.take_along_axis(values, left + 1, 1) * part
+    joined += np.take_along_axis(values, left + 1, 1) * part
+    return joined
 
 
 if __name__ == "__main__":
