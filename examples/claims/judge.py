@@ -170,10 +170,10 @@ def _faster(what: str, before: Variant, after: Variant, times: float, counts: bo
     old, new = before["latency_ci95_ns"], after["latency_ci95_ns"]
     low, high = old[0] / new[1], old[1] / new[0]
     state = _state(low, high, times)
-    if times == 1.0 and state == "beaten":  # nothing was published
-        state = "held"
     published = {1.0: "not given; faster at all", 1.3: "+30 %, 1.3×"}.get(times, f"{times:g}×")
     unstable = {before["verdict"], after["verdict"]} - {"valid"}
+    if state == "beaten" and (unstable or times == 1.0):  # indicative, or nothing was published
+        state = "held"
     here = f"{ratio:.2f}× ({low:.2f} to {high:.2f})" + (f", {' and '.join(sorted(unstable))}" if unstable else "")
     return Check(
         what=what, published=published, here=here, state=state, counts=counts, why=why if state == "fell short" else ""

@@ -119,7 +119,7 @@ def test_a_limit_within_the_interval_is_neither_held_nor_missed(parts: Any) -> N
     assert states(0.4, 0.5, 0.6, latency_ci95_ns=(46.0, 47.0))[2:] == ["held", "fell short"]
     assert states(-0.1, 0.0, 0.1, latency_ci95_ns=(40.0, 41.0))[2:] == ["beaten", "beaten"]
     bad = {**after, "drop": 0.5, "drop_ci95": (0.4, 0.6)}
-    assert judge.verdict(judge.int8({"float32": before, "int8": bad}))["outcome"] == "fell short: size, score"
+    assert judge.verdict(judge.int8({"float32": before, "int8": bad}))["outcome"] == "fell short: size and score"
 
 
 def test_an_unstable_measurement_is_called_that_where_its_ratio_stands(results: dict[str, Any]) -> None:
