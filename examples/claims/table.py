@@ -34,8 +34,8 @@ _READING = """\
 * Steps that train have edgekit's default epochs and rates, but for the claim `pruning` (fewer epochs, see claims.py).
   The test rows are scored, never trained on. But the difficulty of the data and the epochs of the float models were
   chosen with the float models' test scores in view: the VGG is trained longer since a first run, in which its pruned
-  form gained what it had lacked of training. That Li et al.'s shares are compared as whole percentages was decided after
-  the parameters had come out a hair short.
+  form gained what it had lacked of training. That Li et al.'s shares are compared as whole percentages was decided
+  after the parameters had come out a hair short.
 * The data are generated and easier than photographs or speech: ratios of size, MACs and parameters carry over to other
   models of that kind; how many points are lost does not.
 """
