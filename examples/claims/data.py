@@ -1,4 +1,4 @@
-"""Seeded data sets, generated: images of shapes with textures, features of spoken-like words, scikit-learn's digits.
+"""Seeded data sets, generated: images of shapes with textures, and features of spoken-like words.
 
 Each function gives ``x_train``, ``y_train``, ``x_test``, ``y_test`` and the same values on every machine. They are hard
 on purpose (low contrast, noise, a stripe across the image, other words in the background): a model that is right in
@@ -8,7 +8,6 @@ all of the test rows could not show a loss.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import numpy as np
 
@@ -29,13 +28,7 @@ def words(train_rows: int = 4000, test_rows: int = 4000, seed: int = 2) -> dict[
     return _divided(*_words(train_rows + test_rows, seed), train_rows)
 
 
-def digits() -> dict[str, np.ndarray]:
-    """The data of examples/digits: 1,297 rows to train on and 500 to test on; uint8 [rows, 8, 8, 1]."""
-    with np.load(Path(__file__).parents[1] / "digits" / "digits.npz") as arrays:
-        return dict(arrays)
-
-
-SETS = {"images": images, "words": words, "digits": digits}
+SETS = {"images": images, "words": words}
 
 
 def _divided(x: np.ndarray, y: np.ndarray, train_rows: int) -> dict[str, np.ndarray]:
