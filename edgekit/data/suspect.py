@@ -88,8 +88,9 @@ def _scaled(
                 message=f"the values go from {span}, but the model scales its input itself (Rescaling layer)",
                 hint="leave out --scale, --mean and --std" if scaled else "give the raw values, mostly 0..255",
             )
-        elif not rescales and max(found.maximum, -found.minimum) > 4:
-            # a standardised input hardly passes 4; raw pixels, counts and millivolts do
+        elif not rescales and max(found.maximum, -found.minimum) > (4 if found.minimum >= 0 else 16):
+            # pixels and counts have no sign and pass 4; a standardised input has one and may reach some more than 4,
+            # but raw samples of sound and millivolts go far beyond
             top = 255 if 16 < found.maximum <= 255 else found.maximum
             yield Notice(
                 code="value-range",

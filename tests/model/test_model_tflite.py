@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import subprocess
 import sys
 from pathlib import Path
 
@@ -91,5 +92,9 @@ def test_random_damage_gives_a_description_or_a_named_error(tflites: Path, tmp_p
 
 
 def test_reading_a_tflite_imports_no_tensorflow_here(tflites: Path) -> None:
-    read_tflite(tflites / "float.tflite")
-    assert "tensorflow" not in sys.modules
+    code = (
+        "import sys; from pathlib import Path; from edgekit.model.tflite import read_tflite; "
+        f"read_tflite(Path({str(tflites / 'float.tflite')!r})); print('tensorflow' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
