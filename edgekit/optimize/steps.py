@@ -104,6 +104,7 @@ class DistillStep(FineTuning):
     """
 
     step: Literal["distill"] = "distill"
+    learning_rate: float = 3e-3
     epochs: int | None = 20
     fine_tune: Literal["labels", "distill"] = "distill"
     student: str | None = None

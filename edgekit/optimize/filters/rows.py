@@ -88,6 +88,10 @@ def gradients(
     function = None
     for inputs, labels in rows.batches(_GRADIENT_ROWS, _GRADIENT_BATCHES):
         assert labels is not None
+        even = len(labels) - len(labels) % 2  # TensorFlow's oneDNN crashes on the gradient of an odd batch
+        if not even:
+            continue
+        inputs, labels = tf.nest.map_structure(lambda value, size=even: value[:size], inputs), labels[:even]
         if function is None:
             chosen = choose_loss(loaded, loss, labels)
             if chosen is None:
