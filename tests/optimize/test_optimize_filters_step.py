@@ -335,3 +335,11 @@ def test_proposed_ratios_are_read_off_the_curve() -> None:
     assert _reached((0.25, 0.5, 0.75), (0.0, 1.0, 5.0), 2.0) == 0.56
     assert _reached((0.25, 0.5, 0.75), (4.0, 1.0, 5.0), 1.0) == 0.06
     assert _reached((0.25, 0.5), (-1.0, 0.5), 2.0) == 0.5
+
+
+def test_a_grouped_convolution_is_cut_in_several_rounds(tmp_path: Path) -> None:
+    source = zoo.save("grouped", tmp_path)
+    found = prune_filters(str(source), str(tmp_path / "small.keras"), ratio=0.75, iterations=3)
+    stem = next(group for group in found.groups if group.name == "stem")
+    assert stem.after < stem.before
+    assert max(item.masked / item.scale for item in found.exactness) < 1e-5

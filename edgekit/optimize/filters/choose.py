@@ -66,7 +66,7 @@ def choose(
         UsageError: a layer of ``ratios`` or ``skip`` that is not there, or whose channels must stay.
     """
     chosen = _fractions(dependencies, choice)
-    begin = sizes or {group.name: group.channels.size for group in dependencies.groups}
+    begin = {group.name: group.channels.size for group in dependencies.groups} | dict(sizes or {})
     last = progress >= 1.0
     if choice.scope == "global":
         goals = _global_goals(dependencies, scores, choice, chosen, begin, progress)
@@ -76,6 +76,8 @@ def choose(
     for group in dependencies.groups:
         if group.name not in goals:
             continue
+        if sizes is not None and group.name not in sizes:
+            continue  # an earlier round parted it from its group (a grouped convolution of one group left): cut already
         count = _rounded(goals[group.name], group, begin[group.name], choice.round_to if last else 1)
         if count < group.channels.size:
             keep[group.name] = _best(group, scores[group.name], count)
