@@ -39,7 +39,7 @@ class Device:
     def root(self) -> str:
         """The workspace's absolute path on the board; asks the board once for its home folder."""
         wanted = self.target.workspace or self.profile.workspace
-        if self.target.ssh is None and self.target.workspace is None:
+        if self.target.is_local and self.target.workspace is None:
             return str(data_dir() / "workspace")
         if wanted.startswith("/"):
             return wanted
@@ -64,7 +64,7 @@ class Device:
             DeviceError: it does not answer.
         """
         found = gather(self.transport, self.profile, workspace=self.root)
-        if self.target.ssh is not None:
+        if not self.target.is_local:
             return found
         bits = 64 if sys.maxsize > 1 << 32 else 32
         ours = Python(path=sys.executable, version=sys.version_info[:3], bits=bits)
@@ -95,8 +95,10 @@ def connect(target: Target, *, ask: Ask = None, timeout_s: float = 10.0) -> Devi
     Raises:
         UnreachableError, HostKeyError, AuthenticationError: what went wrong, and what helps.
     """
-    if target.ssh is None:
+    if target.is_local:
         return Device(target, LocalTransport())
+    if target.ssh is None:
+        raise DeviceError(f"{target.name}: adb is not there yet")
     from edgekit.device.transport.session import open_session
     from edgekit.device.transport.ssh import SshTransport
 

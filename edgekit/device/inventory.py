@@ -28,6 +28,8 @@ class InventoryEntry:
         profile: what kind of board it is; None: the profile of the same name, else ``generic``.
         host_key: pinned, ``TYPE BASE64``; only this key is then accepted.
         workspace: our folder on it, instead of the profile's.
+        library: file on this machine: a LiteRT library that the user supplies for this board.
+        benchmark_model: file on this machine: Google's ``benchmark_model`` for this board, supplied by the user.
     """
 
     name: str
@@ -38,6 +40,8 @@ class InventoryEntry:
     profile: str | None = None
     host_key: str | None = None
     workspace: str | None = None
+    library: str | None = None
+    benchmark_model: str | None = None
 
 
 def path() -> Path:
@@ -123,7 +127,7 @@ def check_name(name: str) -> None:
 
 def _check_values(entry: InventoryEntry) -> None:
     """Values reach ssh and the board as arguments, so none may look like an option or carry a control character."""
-    for key in ("host", "user", "identity_file", "profile", "host_key"):
+    for key in ("host", "user", "identity_file", "profile", "host_key", "library", "benchmark_model"):
         value = getattr(entry, key)
         if value is not None and (not value or value.startswith("-") or re.search(r"[\x00-\x1f\x7f]", value)):
             raise UsageError(f"device {entry.name!r} at {key}: {value!r} makes no sense")

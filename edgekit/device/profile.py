@@ -48,11 +48,14 @@ class Profile:
         cpus: cores to run on by default; empty: leave it to the scheduler.
         workspace: our folder on the board.
         port: SSH port where nothing else names one.
+        keep_releases: how many releases of a model stay on the board; the current and the previous always do.
+        after_activate: command that runs on the board once another release has become current, to make the
+            application take it; empty: none.
     """
 
     name: str
     title: str
-    transport: Literal["local", "ssh"] = "ssh"
+    transport: Literal["local", "ssh", "adb"] = "ssh"
     soc: str | None = None
     abi: Abi | None = None
     libc: Literal["glibc", "musl", "bionic"] | None = None
@@ -64,6 +67,8 @@ class Profile:
     cpus: tuple[int, ...] = ()
     workspace: str = "~/.edgekit"
     port: int | None = None
+    keep_releases: int = 5
+    after_activate: tuple[str, ...] = ()
 
     @property
     def cores(self) -> int | None:
@@ -138,6 +143,8 @@ def _check(profile: Profile, path: Path) -> None:
         "clusters": len(set(known)) != len(known) or any(cpu < 0 for cpu in known),
         "cpus": any(cpu < 0 or (known and cpu not in known) for cpu in profile.cpus),
         "workspace": not is_workspace(profile.workspace),
+        "keep_releases": not 2 <= profile.keep_releases <= 1000,
+        "after_activate": bool(profile.after_activate) and not profile.after_activate[0],
         "sensors": any(not argv or not argv[0] for argv in profile.sensors.values()),
     }
     for key, is_wrong in wrong.items():

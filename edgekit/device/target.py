@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgekit.core import suggest
 from edgekit.core.errors import UsageError
@@ -23,18 +24,28 @@ class Target:
     Attributes:
         name: as the user calls it.
         profile: what kind of board it is.
-        ssh: as OpenSSH would resolve it; None: this machine.
+        ssh: as OpenSSH would resolve it; None: reached in another way.
+        serial: of an Android device, as adb names it (``R58M12ABCDE``, ``192.0.2.7:5555``); None: not over adb.
         host_key: pinned in the inventory, ``TYPE BASE64``.
         workspace: our folder there, as given (``~`` is the board's).
+        library, benchmark_model: files on this machine that the user supplies for this board.
         profile_implied: nobody named the profile, it only has the board's name.
     """
 
     name: str
     profile: Profile
     ssh: SshSettings | None
+    serial: str | None = None
     host_key: str | None = None
     workspace: str | None = None
+    library: Path | None = None
+    benchmark_model: Path | None = None
     profile_implied: bool = False
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is this machine."""
+        return self.ssh is None and self.serial is None
 
     @property
     def notices(self) -> tuple[Notice, ...]:
@@ -78,8 +89,18 @@ def resolve(
     board = load_profile(kind)
     if board.transport == "local":
         raise UsageError(f"the profile {kind!r} is this machine, not a board with an address")
-    given = parse_address(host) if host else Address(host=entry.host if entry else str(name))
     pinned = entry if host is None else None  # another address is another board
+    supplied = _supplied(pinned)
+    if board.transport == "adb":
+        return Target(
+            name=name or str(host),
+            profile=board,
+            ssh=None,
+            serial=host or (entry.host if entry else str(name)),
+            workspace=entry.workspace if entry else None,
+            **supplied,
+        )
+    given = parse_address(host) if host else Address(host=entry.host if entry else str(name))
     settings = openssh_config.resolve(
         given.host,
         port=port or given.port or (pinned.port if pinned else None),
@@ -95,7 +116,14 @@ def resolve(
         host_key=pinned.host_key if pinned else None,
         workspace=entry.workspace if entry else None,
         profile_implied=profile is None and (entry is None or entry.profile is None),
+        **supplied,
     )
+
+
+def _supplied(entry: inventory.InventoryEntry | None) -> dict[str, Any]:
+    """The files that an entry names, as a target has them."""
+    found = {"library": entry.library, "benchmark_model": entry.benchmark_model} if entry else {}
+    return {key: Path(path).expanduser() for key, path in found.items() if path}
 
 
 def _from_environment() -> Path | None:

@@ -381,7 +381,7 @@ def _target(device: str, reach: Reach | None) -> dict[str, str | None]:
     from edgekit.verbs.boards import Reach
 
     found = (reach or Reach()).target(device)
-    abi = found.profile.abi or (platform.machine() if found.ssh is None else None)
+    abi = found.profile.abi or (platform.machine() if found.is_local else None)
     return {"device": device, "abi": abi}
 
 

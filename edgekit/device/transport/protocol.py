@@ -49,6 +49,21 @@ class Completed:
         return complaint(self.stderr)
 
 
+class Hold(Protocol):
+    """A command that runs on the board for as long as we keep it: it ends when this process does, however that ends."""
+
+    @property
+    def said(self) -> str:
+        """The first line that it printed, without its end."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs, as far as we have heard."""
+
+    def close(self) -> None:
+        """Closes its standard input and waits a moment for its end. May be called twice."""
+
+
 class Transport(Protocol):
     """An open way to a board. All methods raise :class:`~edgekit.core.errors.DeviceError` and its subclasses only."""
 
@@ -65,6 +80,18 @@ class Transport(Protocol):
         Raises:
             DeadlineError: it did not end within ``timeout_s``; it was killed.
             DeviceError: it printed more than ``output_limit_bytes``; it was killed.
+            UnreachableError: the connection was lost.
+        """
+
+    def hold(self, argv: Sequence[str], *, timeout_s: float = 20.0) -> Hold:
+        """Starts a command whose standard input stays open until :meth:`Hold.close`, or until this process ends.
+
+        Returns once it has printed its first line; it must end when its standard input does. Other commands run
+        beside it.
+
+        Raises:
+            DeadlineError: it printed no line within ``timeout_s``; it was killed.
+            DeviceError: it ended first; ``details`` has its exit_status, stdout and stderr (text).
             UnreachableError: the connection was lost.
         """
 

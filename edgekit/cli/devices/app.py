@@ -1,0 +1,13 @@
+"""The group of commands about boards."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edgekit.cli.invocation import new_app
+
+app = new_app("List, show, add, trust and check boards.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="What you call the board.")]
