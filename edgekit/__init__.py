@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from edgekit.verbs.inspect import audit, inspect
 
 from edgekit.core.version import VERSION
-from edgekit.verbs.optimize import calibration_curve, cluster, convert, distill, forecast, optimize, prune, quantize
+from edgekit.verbs.optimize import calibration_curve, forecast, optimize
+from edgekit.verbs.techniques import cluster, convert, distill, prune, quantize
 
 __version__ = VERSION
 

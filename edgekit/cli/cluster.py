@@ -32,7 +32,7 @@ def cluster(
     out: Output,
 ) -> None:
     """Give the weights of each layer a few shared values; the file gets smaller when it is compressed."""
-    from edgekit.verbs.optimize import cluster as carry_out
+    from edgekit.verbs.techniques import cluster as carry_out
 
     made = carry_out(
         needed(model, "MODEL"),

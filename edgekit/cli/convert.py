@@ -28,7 +28,7 @@ def convert(
     out: Output,
 ) -> None:
     """Convert to a float32 .tflite, the baseline of everything else."""
-    from edgekit.verbs.optimize import convert as carry_out
+    from edgekit.verbs.techniques import convert as carry_out
 
     artifact = carry_out(
         needed(model, "MODEL"),

@@ -37,7 +37,7 @@ def distill(
     out: Output,
 ) -> None:
     """Train a smaller model to give the outputs of a larger one; needs no labels, and uses those there are."""
-    from edgekit.verbs.optimize import distill as carry_out
+    from edgekit.verbs.techniques import distill as carry_out
 
     made = carry_out(
         needed(model, "MODEL"),

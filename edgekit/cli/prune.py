@@ -44,7 +44,7 @@ def prune(
 ) -> None:
     """Set the smallest weights to zero, or remove whole filters; writes a model of the kind that was given."""
     from edgekit.core.errors import UsageError
-    from edgekit.verbs.optimize import prune as carry_out
+    from edgekit.verbs.techniques import prune as carry_out
 
     filters = {"criterion": criterion, "scope": scope, "iterations": iterations, "skip": skip}
     weights = {"initial_sparsity": initial_sparsity}

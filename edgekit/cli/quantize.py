@@ -54,7 +54,7 @@ def quantize(
 ) -> None:
     """Convert to a .tflite of one numeric mode, calibrated with representative rows."""
     from edgekit.core.errors import UsageError
-    from edgekit.verbs.optimize import quantize as carry_out
+    from edgekit.verbs.techniques import quantize as carry_out
 
     if calibration_curve:
         _curve(needed(model, "MODEL"), rows, raw, mode, making, out)
