@@ -20,7 +20,8 @@ from edgekit.runner.answer import read_answer
 from edgekit.runner.protocol import Probe
 from edgekit.runner.runtimes import Library, choose_library
 
-RuntimeName = Literal["auto", "litert", "ai_edge_litert", "tflite_runtime"]
+RuntimeName = Literal["auto", "litert", "native", "ai_edge_litert", "tflite_runtime", "benchmark_model"]
+Runner = Literal["payload", "native", "benchmark_model"]
 
 OLDEST_PYTHON = (3, 7)
 _MODULES: tuple[Literal["ai_edge_litert", "tflite_runtime"], ...] = ("ai_edge_litert", "tflite_runtime")
@@ -32,20 +33,24 @@ class BoardRuntime:
     """A runtime that was seen to work on a board.
 
     Attributes:
-        python: path of the interpreter there.
-        payload_path: of our file there.
-        library_path: of the LiteRT library there; None: ``module`` is used.
-        module: the board's own module; None: the library is used.
-        name: ``LiteRT C API``, ``ai_edge_litert`` or ``tflite_runtime``.
+        runner: ``payload``: our Python file; ``native``: our program; ``benchmark_model``: the user's.
+        python: path of the interpreter there; None: the runner is a program of its own.
+        runner_path: of the runner there.
+        library_path: of the LiteRT library there; None: ``module`` is used, or the runner contains its library.
+        module: Python module; None: the library is used.
+        module_path: our folder there that has ``module``; None: the board has it itself.
+        name: ``LiteRT C API``, ``ai_edge_litert``, ``tflite_runtime`` or ``benchmark_model``.
         version: of the library or module.
         uploaded_bytes: what had to be sent; 0 where all was there already.
         notices: what the user should know about this choice.
     """
 
-    python: str
-    payload_path: str
+    runner: Runner = "payload"
+    python: str | None
+    runner_path: str
     library_path: str | None
     module: str | None
+    module_path: str | None = None
     name: str
     version: str
     uploaded_bytes: int
@@ -53,9 +58,11 @@ class BoardRuntime:
 
     @property
     def argv(self) -> tuple[str, ...]:
-        """The command that starts the payload; a module needs the site-packages that ``-I -S`` leaves out."""
+        """The command that starts the runner; a module needs the site-packages that ``-I -S`` leaves out."""
+        if self.python is None:
+            return (self.runner_path,)
         flags = ("-I", "-S") if self.module is None else ()
-        return (self.python, *flags, self.payload_path)
+        return (self.python, *flags, self.runner_path)
 
 
 def prepare_runtime(
@@ -128,7 +135,7 @@ def _library(device: Device, facts: Facts, python: str, pushed: Pushed, on_event
         at = _push(device, library.path, library.path.name)
         candidate = BoardRuntime(
             python=python,
-            payload_path=pushed.path,
+            runner_path=pushed.path,
             library_path=at.path,
             module=None,
             name="LiteRT C API",
@@ -194,7 +201,7 @@ def _instead(device: Device, python: str, pushed: Pushed, error: RuntimeMissingE
 def _module(device: Device, python: str, pushed: Pushed, name: str) -> BoardRuntime:
     runtime = BoardRuntime(
         python=python,
-        payload_path=pushed.path,
+        runner_path=pushed.path,
         library_path=None,
         module=name,
         name=name,
@@ -215,6 +222,7 @@ def probe(device: Device, runtime: BoardRuntime) -> Probe:
         "mode": "probe",
         "library": runtime.library_path,
         "module": runtime.module,
+        "module_path": runtime.module_path,
         "time_limit_s": _PROBE_TIME_LIMIT_S,
     }
     done = device.transport.run(

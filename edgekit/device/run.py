@@ -114,6 +114,7 @@ def _answer(device: Device, runtime: BoardRuntime, job: Job, timeout_s: float) -
         job,
         library=runtime.library_path,
         module=runtime.module,
+        module_path=runtime.module_path,
         library_version=runtime.version,
         time_limit_s=timeout_s,
     )
@@ -132,6 +133,7 @@ def describe_model(device: Device, runtime: BoardRuntime, *, model_path: str, ti
         "model": model_path,
         "library": runtime.library_path,
         "module": runtime.module,
+        "module_path": runtime.module_path,
         "time_limit_s": timeout_s,
     }
     answer = _ask(device, runtime, request, timeout_s)

@@ -1041,6 +1041,8 @@ def engine_of(request: Record) -> Engine:
     if request.get("library"):
         return LiteRtLibrary(request["library"], request.get("library_version") or "")
     if request.get("module"):
+        if request.get("module_path"):
+            sys.path.insert(0, request["module_path"])
         return PythonModule(request["module"])
     raise Failure("request", "the request names neither a library nor a module")
 

@@ -20,6 +20,7 @@ class Job:
         model_sha256: what the file must hash to there.
         library: path of ``libLiteRt*.so`` on the board; None: use ``module``.
         module: Python module of the board to use instead: ``ai_edge_litert`` or ``tflite_runtime``.
+        module_path: our folder there that ``module`` is imported from first; None: where Python looks anyway.
         num_threads: of the interpreter.
         samples: per sample the raw tensors in the model's input order, each a file on the board: ``PATH``, or
             ``PATH@OFFSET`` where a file holds many.
@@ -50,6 +51,7 @@ class Job:
     rebuild: bool = True
     library_version: str = ""
     time_limit_s: float = 0.0
+    module_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

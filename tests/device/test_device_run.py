@@ -390,11 +390,11 @@ def test_nothing_is_left_running_on_the_board_when_the_connection_goes_away(pi4,
     long = dataclasses.replace(job, min_s=60.0, max_s=60.0)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(run_job, pi4, runtime, long, 90.0)
-        assert appears(runtime.payload_path)
+        assert appears(runtime.runner_path)
         pi4.transport.close()
         with pytest.raises(DeviceError):
             running.result(timeout=30)
-    assert appears(runtime.payload_path, wanted=False)
+    assert appears(runtime.runner_path, wanted=False)
 
 
 def appears(argument: str, *, wanted: bool = True) -> bool:
