@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest_plugins = ["sshd_board", "emulated_board"]
+pytest_plugins = ["sshd_board", "faulty_network", "emulated_board"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

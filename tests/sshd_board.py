@@ -1,8 +1,8 @@
-"""Boards for tests: a real OpenSSH server on loopback, and a network that breaks on demand.
+"""Boards for tests: a real OpenSSH server on loopback.
 
-As root, where the machine allows it, the server lives in mount and UTS namespaces of its own, with a user ``pi`` (not
-root, so permissions and full disks are real), a small disk for ``/home``, and a read-only one at ``/home/readonly``.
-Nothing of the host changes. Otherwise it is a plain server for whoever runs the tests, and tests that need more skip.
+As root, where the machine allows it, the server lives in namespaces of its own (see :mod:`sshd_namespace`), with users
+``pi`` and ``pi2`` (not root, so permissions and full disks are real), a small disk for ``/home``, a read-only one at
+``/home/readonly``, and ``/tmp`` and ``/run/lock`` that no other board has. Nothing of the host changes. Otherwise it is a plain server for whoever runs the tests, and tests that need more skip.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ import pwd
 import shutil
 import signal
 import socket
-import struct
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sshd_namespace
 
 
 def _may_have_namespaces() -> bool:
@@ -54,19 +53,6 @@ MaxStartups 50
 LogLevel VERBOSE
 """
 
-_ENTER = """\
-set -e
-mount --make-rprivate /
-for f in passwd group shadow; do mount --bind {folder}/$f /etc/$f; done
-mount -t tmpfs -o size={disk_mb}m,mode=755 tmpfs /home
-mkdir /home/pi /home/readonly; chown 1000:1000 /home/pi
-mount -t tmpfs -o ro,size=1m tmpfs /home/readonly
-mkdir -p /run/sshd; mount -t tmpfs -o size=1m,mode=755 tmpfs /run/sshd
-cp {folder}/authorized_keys /run/sshd/  # pytest's own folder is closed to pi
-hostname raspberrypi
-exec {sshd} -D -e -f {folder}/sshd_config
-"""
-
 
 @dataclass
 class Sshd:
@@ -76,6 +62,7 @@ class Sshd:
         alias: the ``Host`` of its ssh configuration.
         config: ssh configuration with that host; ``known_hosts`` and ``key`` belong to it.
         home: home folder of the user, as the board sees it.
+        private: the server's own folder, as the board sees it: for files that ``extra`` lines name.
     """
 
     folder: Path
@@ -86,6 +73,7 @@ class Sshd:
     key: Path
     known_hosts: Path
     config: Path
+    private: str
     password: str
     process: subprocess.Popen[bytes]
     host = "127.0.0.1"
@@ -131,9 +119,10 @@ class Sshd:
         return " ".join((self.folder / f"host_{kind}.pub").read_text().split()[:2])
 
     def clean(self) -> None:
-        """Empties the home folder."""
-        for item in self.path(self.home).iterdir():
-            shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
+        """Empties what its users may write in."""
+        for folder in (self.home, "/home/pi2", "/tmp", "/run/lock") if ROOT else (self.home,):
+            for item in self.path(folder).iterdir():
+                shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
 
     def stop(self) -> None:
         """Ends the server and its sessions."""
@@ -154,6 +143,9 @@ def start_sshd(
     bashrc: str = "",
     password: str = "",
     extra: str = "",
+    without: tuple[str, ...] = (),
+    busybox: bool = False,
+    noexec: bool = False,
 ) -> Sshd:
     """Starts a server; skips the test where there is none.
 
@@ -162,11 +154,16 @@ def start_sshd(
         bashrc: what the user's shell runs before every command.
         password: of the user; none: passwords are not accepted.
         extra: further lines of ``sshd_config``.
+        without: programs that the board does not have, ``("python3", "flock")``; versions of them go along.
+        busybox: the board's users find busybox's programs and nothing else, not even bash.
+        noexec: nothing in ``/home`` can be executed.
     """
     if _SSHD is None:
         pytest.skip("no OpenSSH server here: apt-get install openssh-server")
-    if not ROOT and (bashrc or password or disk_mb < 64):
-        pytest.skip("needs root, for a user and a disk of its own")
+    if not ROOT and (bashrc or password or disk_mb < 64 or without or busybox or noexec):
+        pytest.skip("needs root, for a user, programs and a disk of its own")
+    if busybox and shutil.which("busybox") is None:
+        pytest.skip("no busybox here: apt-get install busybox")
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
     for name, kind in (("user", "ed25519"), *((f"host_{kind}", kind) for kind in host_keys)):
@@ -174,11 +171,12 @@ def start_sshd(
             _run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "edgekit-test", "-f", str(folder / name)])
     shutil.copy(folder / "user.pub", folder / "authorized_keys")
     user = "pi" if ROOT else pwd.getpwuid(os.getuid()).pw_name
+    private = sshd_namespace.PRIVATE if ROOT else str(folder)
     for attempt in range(5):
         port = free_port()
-        keys = "/run/sshd/authorized_keys" if ROOT else f"{folder}/authorized_keys"
+        keys = f"{private}/authorized_keys"
         text = _CONFIG.format(port=port, keys=keys, max_sessions=max_sessions, passwords="yes" if password else "no")
-        text += "".join(f"HostKey {folder}/host_{kind}\n" for kind in host_keys)
+        text += "".join(f"HostKey {private}/host_{kind}\n" for kind in host_keys)
         text += "Subsystem sftp internal-sftp\n" if sftp else ""
         text += f"{extra}\n"
         if not ROOT:  # a home of its own: the user's stays as it is
@@ -187,7 +185,12 @@ def start_sshd(
                 Path("/run/sshd").mkdir(exist_ok=True)  # sshd insists on it
             text += f'ForceCommand cd {folder}/home; HOME={folder}/home exec sh -c "$SSH_ORIGINAL_COMMAND"\n'
         (folder / "sshd_config").write_text(text)
-        process = _start(folder, disk_mb, password)
+        argv = [str(_SSHD), "-D", "-e", "-f", f"{private}/sshd_config"]
+        if ROOT:
+            digest = _run(["openssl", "passwd", "-6", password]).strip() if password else "*"
+            options = {"disk_mb": disk_mb, "without": without, "busybox": busybox, "noexec": noexec}
+            argv = sshd_namespace.prepare(folder, argv, password=digest, **options)
+        process = _start(folder, argv)
         if process is not None:
             break
         if attempt == 4:
@@ -199,6 +202,7 @@ def start_sshd(
         user=user,
         home="/home/pi" if ROOT else str(folder / "home"),
         key=folder / "user",
+        private=private,
         known_hosts=folder / "known_hosts",
         config=folder / "ssh_config",
         password=password,
@@ -219,20 +223,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _start(folder: Path, disk_mb: int, password: str) -> subprocess.Popen[bytes] | None:
+def _start(folder: Path, argv: list[str]) -> subprocess.Popen[bytes] | None:
     """The server, once it listens; None where its port was taken meanwhile."""
     log = folder / "log"
-    if ROOT:
-        digest = _run(["openssl", "passwd", "-6", password]).strip() if password else "*"
-        (folder / "passwd").write_text(
-            "root:x:0:0:root:/root:/bin/sh\npi:x:1000:1000::/home/pi:/bin/bash\nsshd:x:101:65534::/run/sshd:/bin/false\n"
-        )
-        (folder / "group").write_text("root:x:0:\npi:x:1000:\nnogroup:x:65534:\n")
-        (folder / "shadow").write_text(f"root:*:19000::::::\npi:{digest}:19000::::::\nsshd:!:19000::::::\n")
-        (folder / "enter.sh").write_text(_ENTER.format(folder=folder, disk_mb=disk_mb, sshd=_SSHD))
-        argv = ["unshare", "-m", "-u", "sh", str(folder / "enter.sh")]
-    else:
-        argv = [str(_SSHD), "-D", "-e", "-f", str(folder / "sshd_config")]
     with log.open("wb") as noise:
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=noise, stderr=noise, preexec_fn=_die_with_parent
@@ -270,80 +263,6 @@ def _descendants(pid: int) -> list[int]:
     return found
 
 
-@dataclass
-class FaultyNetwork:
-    """A relay in front of a server, which breaks once a number of bytes went up.
-
-    Attributes:
-        fault: ``reset``, ``close``, ``stall`` (nothing passes any more), ``flip`` (one bit), ``silent`` (no greeting).
-        after: bytes from the client before it happens.
-        times: so many connections break; the later ones work.
-    """
-
-    target: int
-    fault: str
-    after: int = 0
-    times: int = 1
-    port: int = 0
-    _sockets: list[socket.socket] = field(default_factory=list)
-
-    def __enter__(self) -> FaultyNetwork:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for each in (self._listener, *self._sockets):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                self._sockets.append(client)
-                broken, self.times = self.times > 0, self.times - 1
-                if broken and self.fault == "silent":
-                    continue
-                server = socket.create_connection(("127.0.0.1", self.target))
-                self._sockets.append(server)
-                for one in (client, server):
-                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                threading.Thread(target=self._up, args=(client, server, broken), daemon=True).start()
-                threading.Thread(target=self._down, args=(server, client), daemon=True).start()
-
-    def _up(self, client: socket.socket, server: socket.socket, broken: bool) -> None:
-        seen = 0
-        with contextlib.suppress(OSError):
-            while block := client.recv(1 << 16):
-                before, seen = seen, seen + len(block)
-                if broken and before <= self.after < seen:
-                    if self.fault == "flip":
-                        changed = bytearray(block)
-                        changed[self.after - before] ^= 1
-                        block = bytes(changed)
-                    elif self.fault == "stall":
-                        threading.Event().wait(3600)
-                    else:
-                        if self.fault == "reset":
-                            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                        client.close()
-                        break
-                server.sendall(block)
-        with contextlib.suppress(OSError):
-            server.shutdown(socket.SHUT_RDWR)
-
-    @staticmethod
-    def _down(server: socket.socket, client: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while block := server.recv(1 << 16):
-                client.sendall(block)
-        with contextlib.suppress(OSError):
-            client.shutdown(socket.SHUT_WR)
-
-
 @pytest.fixture(scope="session")
 def _shared_sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     board = start_sshd(tmp_path_factory.mktemp("sshd"))
@@ -374,12 +293,3 @@ def sshd_factory(
     yield start
     for board in started:
         board.stop()
-
-
-@pytest.fixture
-def faulty_network() -> Iterator[Callable[..., FaultyNetwork]]:
-    """Opens a :class:`FaultyNetwork` in front of a server: ``faulty_network(board, "reset", after=1_000_000)``."""
-    with contextlib.ExitStack() as stack:
-        yield lambda board, fault, **options: stack.enter_context(
-            FaultyNetwork(target=board.port, fault=fault, **options)
-        )
