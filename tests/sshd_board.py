@@ -2,7 +2,8 @@
 
 As root, where the machine allows it, the server lives in namespaces of its own (see :mod:`sshd_namespace`), with users
 ``pi`` and ``pi2`` (not root, so permissions and full disks are real), a small disk for ``/home``, a read-only one at
-``/home/readonly``, and ``/tmp`` and ``/run/lock`` that no other board has. Nothing of the host changes. Otherwise it is a plain server for whoever runs the tests, and tests that need more skip.
+``/home/readonly``, and ``/tmp`` and ``/run/lock`` that no other board has. Nothing of the host changes. Otherwise it is
+a plain server for whoever runs the tests, and tests that need more skip.
 """
 
 from __future__ import annotations
@@ -158,12 +159,7 @@ def start_sshd(
         busybox: the board's users find busybox's programs and nothing else, not even bash.
         noexec: nothing in ``/home`` can be executed.
     """
-    if _SSHD is None:
-        pytest.skip("no OpenSSH server here: apt-get install openssh-server")
-    if not ROOT and (bashrc or password or disk_mb < 64 or without or busybox or noexec):
-        pytest.skip("needs root, for a user, programs and a disk of its own")
-    if busybox and shutil.which("busybox") is None:
-        pytest.skip("no busybox here: apt-get install busybox")
+    _require(own=bool(bashrc or password or disk_mb < 64 or without or busybox or noexec), busybox=busybox)
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
     for name, kind in (("user", "ed25519"), *((f"host_{kind}", kind) for kind in host_keys)):
@@ -214,6 +210,16 @@ def start_sshd(
     if bashrc:
         board.path("/home/pi/.bashrc").write_text(bashrc)
     return board
+
+
+def _require(*, own: bool, busybox: bool) -> None:
+    """Skips where this machine lacks what a board needs; ``own``: users, programs or a disk of its own."""
+    if _SSHD is None:
+        pytest.skip("no OpenSSH server here: apt-get install openssh-server")
+    if own and not ROOT:
+        pytest.skip("needs root, for users, programs and a disk of its own")
+    if busybox and shutil.which("busybox") is None:
+        pytest.skip("no busybox here: apt-get install busybox")
 
 
 def free_port() -> int:

@@ -1,4 +1,4 @@
-"""What a test's ssh server sees instead of this machine's files: accounts, disks, programs. Needs root that may mount."""
+"""What a test's ssh server sees instead of this machine's own: accounts, disks, programs. Needs root that may mount."""
 
 from __future__ import annotations
 
