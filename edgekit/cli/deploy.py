@@ -116,6 +116,7 @@ def document_of(done: Deployment, benchmark: dict[str, Any] | None) -> dict[str,
 
     return {
         "device": done.device,
+        "emulated": done.emulated,
         "release": {
             "id": done.release.id,
             "name": done.release.name,
@@ -135,6 +136,7 @@ def _show(done: Deployment, optimized: Artifact | None, store: Store, out: Outpu
     from edgekit.cli.made import audit_line, score_lines
     from edgekit.core import units
     from edgekit.core.errors import StoreError
+    from edgekit.report import words
     from edgekit.report.terminal import benchmark_table, facts_table
 
     measured = [done.benchmark] if done.benchmark else []
@@ -153,7 +155,7 @@ def _show(done: Deployment, optimized: Artifact | None, store: Store, out: Outpu
         document["optimize"] = documents.of_artifact(optimized)
     smoke = done.smoke
     rows: list[tuple[str, object]] = [
-        ("release", f"{done.release.name} {done.release.id} on {done.device}, current now"),
+        ("release", f"{done.release.name} {done.release.id} on {words.device(document)}, current now"),
         ("model", done.release.model_path),
         ("previous", done.release.previous or "none"),
         ("uploaded", units.size(done.uploaded_bytes) if done.uploaded_bytes else "nothing: all was there already"),

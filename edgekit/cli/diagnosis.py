@@ -63,7 +63,7 @@ def _facts(found: Diagnosis) -> list[tuple[str, object]]:
 
         used = to_json(found.profile)
         threads = words.count(found.profile.num_threads, "thread")
-        rows.append(("time on", f"{found.profile.device}, {words.runtime(used)}, {threads}"))
+        rows.append(("time on", f"{words.device(used)}, {words.runtime(used)}, {threads}"))
         rows.append(("one run", _run(found)))
     return rows
 
@@ -92,7 +92,7 @@ def _layers(found: Diagnosis) -> Any:
         ("bytes", lambda share: _percent(share.bytes, whole.bytes)),
     ]
     if evidence.timed:
-        columns.append(("time", lambda share: _time(share, whole)))
+        columns.append((evidence.basis, lambda share: _time(share, whole)))
     sums = len(columns) - 2
     if spectra:
         columns.append(("alpha", lambda share: _alpha(spectra.get(share.name))))

@@ -77,6 +77,8 @@ def evaluate(
         ("rows", f"{found.count:,} in {units.seconds(found.seconds)}"),
     ]
     if isinstance(found, BoardEvaluation):
+        if found.emulated:
+            rows[-1] = ("rows", f"{rows[-1][1]} (emulated)")
         more, lines = _of_board(found)
         document |= more
         rows += lines
@@ -94,8 +96,13 @@ def _of_board(found: BoardEvaluation) -> tuple[dict[str, Any], list[tuple[str, o
         "max_abs_difference": found.max_abs_difference,
         "cosine": found.cosine,
     }
-    document = {"device": found.device, "runtime": to_json(found.runtime), "agreement": agreement}
-    lines: list[tuple[str, object]] = [("on", f"{found.device}, {words.runtime(document)}")]
+    document: dict[str, Any] = {
+        "device": found.device,
+        "emulated": found.emulated,
+        "runtime": to_json(found.runtime),
+        "agreement": agreement,
+    }
+    lines: list[tuple[str, object]] = [("on", f"{words.device(document)}, {words.runtime(document)}")]
     if found.here is not None:
         lines.append((f"{found.metric} here", words.score(found.here, found.metric)))
     if found.same_class is not None:

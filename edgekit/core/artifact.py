@@ -108,7 +108,7 @@ class Measured:
     """What a model took on a board, with what the figures depend on.
 
     Attributes:
-        device: name of the board.
+        device: name of the board; ``emulated``: its processor is a program.
         latency_ns: median over its processes; ``ci95_ns`` its 95 % confidence interval.
         peak_rss_bytes: peak resident memory of a process with the model.
         runtime: name and version; ``num_threads`` of its interpreter.
@@ -125,6 +125,7 @@ class Measured:
     processes: int
     verdict: str
     reasons: tuple[str, ...] = ()
+    emulated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -113,11 +113,13 @@ class Measurement:
     """One model on one board with one thread count: figures, what they depend on, and whether they may be used.
 
     Attributes:
+        device: the board's name; ``emulated``: it is none, its processor is a program.
         iterations: fewest measured inferences of a process.
         samples: the raw trials; not part of the document, kept in a file of their own.
     """
 
     device: str
+    emulated: bool
     model: MeasuredModel
     runtime: RuntimeUsed | None
     num_threads: int
@@ -157,6 +159,7 @@ def measurement_from(
     every = timed + samples.memory
     return Measurement(
         device=device,
+        emulated=limits is not None and limits.emulated,
         model=model,
         runtime=every[0].runtime if every else None,
         num_threads=samples.num_threads,

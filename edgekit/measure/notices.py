@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from edgekit.core import units
 from edgekit.core.notice import Notice
+from edgekit.measure.emulated import called
 from edgekit.measure.measurement import Measurement
 
 _FLOAT = "float32"
@@ -35,7 +36,8 @@ def _alike(one: Measurement, other: Measurement) -> bool:
     same_runtime = (one.runtime and (one.runtime.name, one.runtime.version)) == (
         other.runtime and (other.runtime.name, other.runtime.version)
     )
-    return len(sources) < 2 and one.device == other.device and one.num_threads == other.num_threads and same_runtime
+    same_board = (one.device, one.emulated) == (other.device, other.emulated)
+    return len(sources) < 2 and same_board and one.num_threads == other.num_threads and same_runtime
 
 
 def _beyond(slow: Measurement, base: Measurement) -> bool:
@@ -54,7 +56,7 @@ def _notice(slow: Measurement, base: Measurement) -> Notice:
         message=(
             f"{slow.model.name} ({slow.model.kind}) takes {units.duration(slow.latency.median_ns)}, "
             f"{units.ratio(slow.latency.median_ns / base.latency.median_ns)} the float model's "
-            f"{units.duration(base.latency.median_ns)} ({slow.device}, {threads})"
+            f"{units.duration(base.latency.median_ns)} ({called(slow.device, slow.emulated)}, {threads})"
         ),
         hint=(
             "the runtime ran without XNNPACK; use another runtime"

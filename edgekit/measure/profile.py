@@ -106,6 +106,7 @@ class OpTimes:
         whole_ns: of a run with profiling on, which costs 6 to 10 %; the rest of it lies between the ops.
         runs: how many runs count: the quicker half of them.
         runtime, num_threads: what it depends on.
+        emulated: the board is: the times say nothing about a real one.
     """
 
     ops: tuple[OpTime, ...]
@@ -114,9 +115,10 @@ class OpTimes:
     runs: int
     runtime: RuntimeUsed
     num_threads: int
+    emulated: bool
 
 
-def op_times(profile: Profile, ops: Sequence[str]) -> OpTimes:
+def op_times(profile: Profile, ops: Sequence[str], *, emulated: bool = False) -> OpTimes:
     """The time of each op of a model.
 
     The mean over the quicker half of the runs: in a slow one something else had the processor, and a median of whole
@@ -125,6 +127,7 @@ def op_times(profile: Profile, ops: Sequence[str]) -> OpTimes:
     Args:
         profile: what the board recorded.
         ops: names of the ops of the file's first subgraph, in order.
+        emulated: of the board.
 
     Raises:
         DeviceError: the runtime recorded an op that the model does not have.
@@ -153,6 +156,7 @@ def op_times(profile: Profile, ops: Sequence[str]) -> OpTimes:
         runs=len(quick),
         runtime=profile.runtime,
         num_threads=profile.num_threads,
+        emulated=emulated,
     )
 
 

@@ -74,7 +74,8 @@ def misses(
         ("--max-memory", memory, budgets.max_memory_bytes, units.size),
     ):
         if value is not None and allowed is not None and value > allowed:
-            text = f"{shown(value)} ({option} {shown(allowed)})"
+            about = " emulated" if option == "--max-latency" and measured is not None and measured.emulated else ""
+            text = f"{shown(value)}{about} ({option} {shown(allowed)})"
             found.append(Miss(budget=option, excess=value / max(1, allowed) - 1, text=text))
     return tuple(found)
 

@@ -118,8 +118,10 @@ def with_forecasts(records: Sequence[StepRecord], expected: Sequence[Forecast]) 
 
 
 def _latency(before: Measured | None, after: Measured | None) -> dict[str, Any]:
-    """Ratio of the medians, with the widest interval that both intervals allow."""
+    """Ratio of the medians, with the widest interval that both intervals allow; none of an emulated board."""
     if before is None or after is None or not before.latency_ns or not after.latency_ns:
+        return {}
+    if before.emulated or after.emulated:
         return {}
     found: dict[str, Any] = {"latency_ratio": after.latency_ns / before.latency_ns}
     if before.ci95_ns and after.ci95_ns and before.ci95_ns[0] > 0:

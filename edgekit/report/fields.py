@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from edgekit.core import units
+from edgekit.measure.emulated import is_emulated
 from edgekit.report import words
 
 Document = Mapping[str, Any]
@@ -72,7 +73,8 @@ def _memory(name: str, header: str, *where: Literal["terminal", "markdown"]) -> 
 
 
 MEASUREMENT_FIELDS: tuple[Field, ...] = (
-    Field(name="device", header="device", get=at("device"), show=_text, where=("terminal", "markdown")),
+    Field(name="device", header="device", get=words.device, show=_text, where=("terminal", "markdown")),
+    Field(name="emulated", header="emulated", get=is_emulated, show=_text),
     Field(name="model", header="model", get=at("model.name"), show=words.model, where=("terminal", "markdown")),
     Field(name="model_sha256", header="SHA-256", get=at("model.sha256"), show=_text),
     Field(name="kind", header="mode", get=at("model.kind"), show=_text, where=("markdown",)),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.core import units
 from edgekit.core.artifact import Ablation, Measured, StepRecord
 from edgekit.core.decode import to_json
+from edgekit.measure.emulated import called, is_emulated
 from edgekit.measure.measurement import Measurement, to_document
 from edgekit.report import words
 from edgekit.report.clean import clean
@@ -73,11 +74,15 @@ def comparison_table(
     if any(documents):
         medians, intervals, cold = (_both(documents, f"latency.{name}") for name in _TIMES)
         peaks, shares = (_both(documents, f"memory.{name}") for name in ("peak_rss_bytes", "model_bytes"))
-        quicker = words.latency_change(medians, intervals)
+        # nothing follows from a ratio on an emulated processor
+        emulated = any(map(is_emulated, documents))
+        quicker = "emulated" if emulated else words.latency_change(medians, intervals)
         rows += [
             ("latency (median)", *map(units.duration, medians), quicker),
             ("  95 % interval", *map(words.interval, intervals), ""),
-            _pair("cold start", cold, units.duration, ("faster", "slower"), about="≈ "),
+            ("cold start", *map(units.duration, cold), quicker)
+            if emulated
+            else _pair("cold start", cold, units.duration, ("faster", "slower"), about="≈ "),
             _pair("memory (peak)", peaks, units.size, ("less", "more")),
             _pair("  the model's share", shares, units.size, ("less", "more")),
         ]
@@ -91,7 +96,8 @@ def benchmark_table(measurements: Sequence[Measurement]) -> RenderableType:
     from rich.console import Group
 
     documents = [to_document(measurement) for measurement in measurements]
-    one_board = len({measurement.device for measurement in measurements}) == 1  # the line below names it
+    # one real board is named by the line below; an emulated one in the row, beside its figures
+    one_board = len({one.device for one in measurements}) == 1 and not any(one.emulated for one in measurements)
     table = _field_table(MEASUREMENT_FIELDS, documents, without=("device",) if one_board else ())
     return Group(table, *_footnotes(documents))
 
@@ -119,7 +125,7 @@ def steps_table(steps: Sequence[StepRecord], *, metric: str | None = None) -> Re
         )
         for step in steps
     ]
-    work, last = (("MACs",), ("latency", "memory")) if measured else (("params", "MACs"), ("took",))
+    work, last = (("MACs",), (_latency_header(steps), "memory")) if measured else (("params", "MACs"), ("took",))
     headers = ("step", "size", "gzip", *work, metric or "score", "change", *last)
     notes = [_text(f"{step.name}: {note}") for step in steps for note in step.notes]
     if measured:
@@ -178,9 +184,13 @@ def ablation_table(final: StepRecord, ablation: Sequence[Ablation], *, metric: s
         )
         for one in ablation
     ]
-    board = ("latency",) if final.measured else ()
+    board = (_latency_header([final]),) if final.measured else ()
     headers = ("it paid", "size", "gzip", "MACs", metric or "score", *board)
     return rows_table(headers, rows, right=tuple(range(1, len(headers))))
+
+
+def _latency_header(steps: Sequence[StepRecord]) -> str:
+    return "latency (emulated)" if any(step.measured.emulated for step in steps if step.measured) else "latency"
 
 
 def _latency_paid(before: Measured, after: Measured) -> str:
@@ -204,7 +214,8 @@ def _circumstances(steps: Sequence[StepRecord]) -> str:
     one = next(step.measured for step in steps if step.measured)
     threads = f"{one.num_threads} thread{'s' * (one.num_threads > 1)}"
     marks = {step.measured.verdict for step in steps if step.measured}
-    text = f"latency: median of {one.processes} processes on {one.device}, {one.runtime}, {threads}; indicative"
+    board = called(one.device, one.emulated)
+    text = f"latency: median of {one.processes} processes on {board}, {one.runtime}, {threads}; indicative"
     text += "; ~ unstable" if "unstable" in marks else ""
     return text + ("; ! invalid" if "invalid" in marks else "")
 
@@ -270,7 +281,7 @@ def _footnotes(documents: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
     judged: dict[str, tuple[Mapping[str, Any], list[str]]] = {}
     for document in documents:
         threads = words.count(document["num_threads"], "thread")
-        name = f"{words.model(document['model']['name'])} ({document['device']}, {threads})"
+        name = f"{words.model(document['model']['name'])} ({words.device(document)}, {threads})"
         alike.setdefault(words.circumstances(document), []).append(words.model(document["model"]["name"]))
         judged.setdefault("\n".join(words.verdict(document)), (document, []))[1].append(name)
     lines: list[RenderableType] = [

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgekit.core import units
+from edgekit.measure.emulated import called, is_emulated
 
 UNCLEAR = "no clear difference"
 NOTHING = "–"
@@ -82,6 +83,11 @@ def model(name: object) -> str:
     return NOTHING if name is None else str(name).removesuffix(".tflite")
 
 
+def device(document: Mapping[str, Any]) -> str:
+    """``pi4``; with ``(emulated)`` wherever its processor is."""
+    return called(document["device"], is_emulated(document))
+
+
 def runtime(document: Mapping[str, Any]) -> str:
     """``LiteRT C API 2.3.0, XNNPACK (all ops)``."""
     used = document["runtime"]
@@ -95,7 +101,7 @@ def runtime(document: Mapping[str, Any]) -> str:
 def circumstances(document: Mapping[str, Any]) -> str:
     """What a measurement depends on: ``pi4, LiteRT C API 2.3.0, XNNPACK (all ops), 1 thread, 10 processes``."""
     threads, processes = count(document["num_threads"], "thread"), count(document["processes"], "process")
-    return f"{document['device']}, {runtime(document)}, {threads}, {processes}"
+    return f"{device(document)}, {runtime(document)}, {threads}, {processes}"
 
 
 def verdict(document: Mapping[str, Any]) -> tuple[str, ...]:

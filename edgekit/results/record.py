@@ -25,7 +25,7 @@ class StoredResult:
         kind: ``measurement``, ``artifact`` or ``deployment``.
         created: ISO 8601 in UTC.
         edgekit: version that made it.
-        device: board's name; None for artifacts.
+        device: board's name, with ``(emulated)`` where it is none; None for artifacts.
         model: for people.
         model_sha256: of the .tflite.
         verdict: of a measurement.

@@ -61,6 +61,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             gzip_base64 TEXT NOT NULL
         )""",
     ),
+    # What was measured on an emulated board was kept under the board's own name, where it passed for the board's.
+    (
+        """UPDATE runs SET device = device || ' (emulated)'
+            WHERE kind IN ('measurement', 'deployment') AND document LIKE '%"emulated: an emulated processor%'""",
+    ),
 )
 
 DETAIL_TABLES = {"measurement": "measurements", "artifact": "artifacts", "deployment": "deployments"}

@@ -18,6 +18,7 @@ from edgekit.core.notice import Notice
 from edgekit.core.places import data_dir
 from edgekit.core.suggest import unknown
 from edgekit.core.version import VERSION
+from edgekit.measure.emulated import called, is_emulated
 from edgekit.measure.measurement import Measurement, to_document
 from edgekit.measure.samples import Samples
 from edgekit.results import figures, waiting
@@ -91,7 +92,7 @@ class Store:
             document,
             figures.of_measurement(document),
             result_id=result_id,
-            device=measurement.device,
+            device=called(measurement.device, measurement.emulated),
             model=measurement.model.name,
             model_sha256=measurement.model.sha256,
             verdict=measurement.verdict,
@@ -132,7 +133,7 @@ class Store:
             "deployment",
             document,
             figures.of_deployment(document),
-            device=device,
+            device=called(device, is_emulated(document)),
             model=model,
             model_sha256=model_sha256,
         )
@@ -148,7 +149,7 @@ class Store:
 
         Args:
             kind: only these.
-            device: only of this board.
+            device: only of this board; results of an emulated one are kept apart, as of ``pi4 (emulated)``.
             model: only of models of this name, or whose SHA-256 begins so.
             limit: at most so many; None: all.
 
@@ -218,7 +219,7 @@ class Store:
             try:
                 entry = waiting.unpacked(path.read_bytes(), str(path))
                 with contextlib.suppress(Duplicate):
-                    self._insert(entry["row"], entry["figures"], entry.get("samples"))
+                    self._insert(_named(entry["row"]), entry["figures"], entry.get("samples"))
                 path.unlink(missing_ok=True)
             except FileNotFoundError:
                 continue  # another process took it in
@@ -285,6 +286,13 @@ class Store:
             raise StoreError(
                 f"the store {self.url} has a damaged row: {error}", hint="restore the store from a back-up"
             ) from error
+
+
+def _named(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row that waited; one from before emulated boards were kept apart has the board's own name."""
+    device = row["device"]
+    emulated = device is not None and is_emulated(json.loads(row["document"]))
+    return {**row, "device": called(device, True) if emulated else device}
 
 
 def _prefix(text: str) -> str:

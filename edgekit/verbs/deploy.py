@@ -25,7 +25,7 @@ class Deployment:
     """What a deploy did.
 
     Attributes:
-        device: name of the board.
+        device: name of the board; ``emulated``: its processor is a program.
         artifact: what was deployed.
         release: where it is there; it is the current one.
         uploaded_bytes: of everything: runtime, payload, model, samples; 0 where all was there.
@@ -35,6 +35,7 @@ class Deployment:
     """
 
     device: str
+    emulated: bool
     artifact: Artifact
     release: Release
     uploaded_bytes: int
@@ -96,6 +97,7 @@ def deploy(
             measured = measure_on(board, [artifact], [threads], chosen, on_event, at=release.model_path)[0]
         return Deployment(
             device=device,
+            emulated=board.limits.emulated,
             artifact=artifact,
             release=release,
             uploaded_bytes=board.runtime.uploaded_bytes + release.uploaded_bytes + samples.uploaded_bytes,

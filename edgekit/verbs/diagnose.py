@@ -29,7 +29,7 @@ class DeviceProfile:
     """What the times of the layers depend on.
 
     Attributes:
-        device: name of the board.
+        device: name of the board; ``emulated``: its processor is a program.
         runtime, num_threads: what ran the model there.
         runs: how many count.
         whole_ns: one run with the profiler on, which costs 6 to 10 %.
@@ -37,6 +37,7 @@ class DeviceProfile:
     """
 
     device: str
+    emulated: bool
     runtime: RuntimeUsed
     num_threads: int
     runs: int
@@ -140,6 +141,7 @@ def diagnose(
         quantization=found.quantization,
         int8=found.int8,
         whole_ns=asked.profile.whole_ns if asked.profile is not None else None,
+        emulated=asked.profile is not None and asked.profile.emulated,
         labels=found.labels,
         integer=is_integer(flat),
     )
@@ -191,6 +193,7 @@ def _ask_device(lite: Path, flat: TfliteModel, name: str, reach: Reach, on_event
         timings=tuple(OpTiming(elapsed_ns=op.elapsed_ns, delegated=op.delegated) for op in times.ops),
         profile=DeviceProfile(
             device=name,
+            emulated=times.emulated,
             runtime=times.runtime,
             num_threads=times.num_threads,
             runs=times.runs,

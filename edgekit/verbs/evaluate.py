@@ -32,7 +32,7 @@ class BoardEvaluation(Evaluation):
     """How a model did on a board. The agreement is with the outputs of this machine for the same rows.
 
     Attributes:
-        device: name of the board.
+        device: name of the board; ``emulated``: its processor is a program.
         runtime: what ran the model there.
         here: the score on this machine, on the same rows; None for ``agreement``.
         seconds: wall time on the board.
@@ -40,6 +40,7 @@ class BoardEvaluation(Evaluation):
     """
 
     device: str
+    emulated: bool
     runtime: RuntimeUsed
     here: float | None
     notices: tuple[Notice, ...]
@@ -141,12 +142,13 @@ def _on_board(
                 begin = perf_counter()
                 used = _run_there(board, artifact, sent, stateful=stateful, on_event=on_event)
                 seconds = perf_counter() - begin
-            notices = board.notices
+            notices, emulated = board.notices, board.limits.emulated
         with task("score", on_event):
             found = replace(score_outputs(model, spec, sent, metric=metric), seconds=seconds)
     return BoardEvaluation(
         **{field.name: getattr(found, field.name) for field in fields(found)},
         device=device,
+        emulated=emulated,
         runtime=used,
         here=sent.here.value,
         notices=notices,

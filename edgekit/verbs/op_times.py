@@ -65,4 +65,4 @@ def time_ops(
         job = dataclasses.replace(job, min_runs=_LEAST_RUNS, min_s=_LEAST_S, max_s=_MOST_S)
         with task(f"take the time of each op on {device}", on_event):
             recorded = profile_job(board.device, board.runtime, job, _TIME_LIMIT_S)
-        return op_times(recorded, ops), board.notices
+        return op_times(recorded, ops, emulated=board.limits.emulated), board.notices

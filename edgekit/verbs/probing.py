@@ -62,4 +62,5 @@ def _measured(measurement: Measurement) -> Measured:
         processes=measurement.processes,
         verdict=measurement.verdict,
         reasons=tuple(map(str, measurement.reasons)),
+        emulated=measurement.emulated,
     )

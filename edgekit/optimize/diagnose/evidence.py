@@ -82,6 +82,7 @@ class Evidence:
         quantization: sensitivity to int8, most sensitive first; likewise.
         int8: what int8 throughout loses; None likewise.
         whole_ns: of one run on the device; None without one.
+        emulated: the device is: its times are named so.
         labels: the data have labels; None: no data were given.
         integer: the model is quantized already.
     """
@@ -96,6 +97,7 @@ class Evidence:
     quantization: tuple[QuantizationSensitivity, ...] = ()
     int8: Int8Loss | None = None
     whole_ns: float | None = None
+    emulated: bool = False
     labels: bool | None = None
     integer: bool = False
 
@@ -107,7 +109,9 @@ class Evidence:
     @property
     def basis(self) -> str:
         """What shares of work are measured by, in words."""
-        return "time" if self.timed else "multiply-accumulates"
+        if not self.timed:
+            return "multiply-accumulates"
+        return "emulated time" if self.emulated else "time"
 
     @property
     def lies_in(self) -> str:

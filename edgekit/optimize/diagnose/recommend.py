@@ -230,7 +230,7 @@ def _not_delegated(found: Evidence) -> Iterator[Point]:
         yield Point(
             code="not-delegated",
             text="Replace the layers that XNNPACK does not take, or accept the runtime's own kernels for them.",
-            reason=f"{part:.0%} of the time is in {heaviest(found, left)} ({', '.join(list(kinds)[:NAMED])})",
+            reason=f"{part:.0%} of the {found.basis} is in {heaviest(found, left)} ({', '.join(list(kinds)[:NAMED])})",
         )
 
 
@@ -243,7 +243,7 @@ def _small_ops(found: Evidence) -> Iterator[Point]:
         yield Point(
             code="without-macs",
             text="No pruning makes these ops faster; smaller feature maps do.",
-            reason=f"{part:.0%} of the time is in layers that multiply nothing: {heaviest(found, light)}",
+            reason=f"{part:.0%} of the {found.basis} is in layers that multiply nothing: {heaviest(found, light)}",
         )
 
 
@@ -256,7 +256,7 @@ def _folding(found: Evidence) -> Iterator[Point]:
 
 
 def _tiny(found: Evidence) -> Iterator[Point]:
-    if found.whole_ns is not None and found.whole_ns < _TOO_QUICK_NS:
+    if found.whole_ns is not None and not found.emulated and found.whole_ns < _TOO_QUICK_NS:
         ops = sum(share.elapsed_ns or 0.0 for share in found.shares)
         yield Point(
             code="tiny",
