@@ -103,5 +103,7 @@ def connect(target: Target, *, ask: Ask = None, timeout_s: float = 10.0) -> Devi
     from edgekit.device.transport.ssh import SshTransport
 
     deadlines = Deadlines(connect_s=timeout_s, auth_s=2 * timeout_s, stall_s=max(2 * timeout_s, 2.0))
-    session = open_session(target.ssh, name=target.name, pinned=target.host_key, ask=ask, deadlines=deadlines)
-    return Device(target, SshTransport(session, deadlines=deadlines))
+    again = functools.partial(
+        open_session, target.ssh, name=target.name, pinned=target.host_key, ask=ask, deadlines=deadlines
+    )
+    return Device(target, SshTransport(again(), deadlines=deadlines, again=again))

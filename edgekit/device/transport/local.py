@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from edgekit.core.errors import DeadlineError, DeviceError, TransferError
+from edgekit.device.transport.held_process import HeldProcess
 from edgekit.device.transport.protocol import Completed, OnBytes, quoted
 
 _PIECE = 1 << 20
@@ -69,6 +70,10 @@ class LocalTransport:
             stderr=stderr,
             seconds=time.monotonic() - begin,
         )
+
+    def hold(self, argv: Sequence[str], *, timeout_s: float = 20.0) -> HeldProcess:
+        """See :meth:`Transport.hold`."""
+        return HeldProcess.start(argv, timeout_s=timeout_s)
 
     def push(self, local: Path, remote: str, on_bytes: OnBytes | None = None) -> None:
         """See :meth:`Transport.push`."""

@@ -60,8 +60,14 @@ class Hold(Protocol):
     def alive(self) -> bool:
         """Whether it still runs, as far as we have heard."""
 
+    def send(self, data: bytes) -> None:
+        """Writes a few bytes to its standard input; to one that has ended, nothing.
+
+        Never waits for the board: what is sent must fit into a pipe.
+        """
+
     def close(self) -> None:
-        """Closes its standard input and waits a moment for its end. May be called twice."""
+        """Closes its standard input, waits a moment for its end, then kills it. May be called twice."""
 
 
 class Transport(Protocol):

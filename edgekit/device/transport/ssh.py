@@ -14,6 +14,7 @@ from typing import IO, Any
 from edgekit.core.errors import DeadlineError, DeviceError, EdgekitError, TransferError, UnreachableError
 from edgekit.device.transport import faults
 from edgekit.device.transport.framing import Framed, Tail
+from edgekit.device.transport.held_channel import HeldChannel
 from edgekit.device.transport.paramiko_door import load
 from edgekit.device.transport.protocol import Completed, OnBytes, complaint, printable, quoted
 from edgekit.device.transport.session import Deadlines, Session
@@ -36,11 +37,22 @@ _RETRIES_S = (0.1, 0.3, 1.0)  # a server at MaxSessions may have a channel of ou
 
 
 class SshTransport:
-    """See :class:`~edgekit.device.transport.protocol.Transport`. Takes over ``session`` and closes it."""
+    """See :class:`~edgekit.device.transport.protocol.Transport`. Takes over ``session`` and closes it.
 
-    def __init__(self, session: Session, *, deadlines: Deadlines) -> None:
+    Args:
+        session: an open connection.
+        deadlines: of the transfers and channels.
+        again: opens another connection to the same board. It is needed where a server allows one session a connection
+            and a command is held open in it.
+    """
+
+    def __init__(self, session: Session, *, deadlines: Deadlines, again: Callable[[], Session]) -> None:
         self.name = session.name
         self._session = session
+        self._sessions = [session]
+        self._held: list[HeldChannel] = []
+        self._again = again
+        self._moving = threading.Lock()
         self._deadlines = deadlines
         self._marker = f"edgekit-{secrets.token_hex(12)}".encode()
 
@@ -82,6 +94,35 @@ class SshTransport:
             stderr=talk.errors.content(),
             seconds=time.monotonic() - begin,
         )
+
+    def hold(self, argv: Sequence[str], *, timeout_s: float = 20.0) -> HeldChannel:
+        """See :meth:`Transport.hold`."""
+        command = self._command(argv)
+        try:
+            session, channel = self._channel()
+        except (load().SSHException, EOFError, OSError) as error:
+            raise faults.lost(error, name=self.name, doing=f"running `{_shown(argv)}`") from error
+        held = HeldChannel(channel, self._marker, kill=lambda pid: self._kill(session, pid))
+        try:
+            held.start(f"exec {command}")
+            if not held.speaks(timeout_s):
+                raise DeadlineError(
+                    f"{self.name}: `{_shown(argv)}` said nothing within {timeout_s:.0f} s and was killed",
+                    hint="is the board overloaded, or did it freeze?",
+                    details={"argv": list(argv), "timeout_s": timeout_s},
+                )
+            if why := held.ended_first(name=self.name, shown=_shown(argv)):
+                if not session.alive:
+                    raise EOFError
+                raise why
+        except (load().SSHException, EOFError, OSError) as error:
+            held.close()
+            raise faults.lost(error, name=self.name, doing=f"running `{_shown(argv)}`") from error
+        except BaseException:
+            held.close()
+            raise
+        self._held = [*(each for each in self._held if each.alive), held]
+        return held
 
     def push(self, local: Path, remote: str, on_bytes: OnBytes | None = None) -> None:
         """See :meth:`Transport.push`.
@@ -128,7 +169,10 @@ class SshTransport:
 
     def close(self) -> None:
         """Ends the connection."""
-        self._session.close()
+        for held in self._held:
+            held.close()
+        for session in self._sessions:
+            session.close()
 
     def _transfer(
         self, argv: Sequence[str], pieces: Iterable[bytes], sink: Callable[[bytes], None], *, doing: str
@@ -150,21 +194,19 @@ class SshTransport:
 
     def _converse(self, talk: _Talk, argv: Sequence[str], stdin: bytes | Iterable[bytes], watchdog: Watchdog) -> None:
         """Runs ``argv`` in a channel, to its end."""
-        command = quoted(["sh", "-c", _FRAME, self._marker.decode(), *argv])
-        if len(command.encode()) > _MAX_COMMAND:
-            raise DeviceError(f"{self.name}: a command of {len(command)} characters is too long for the board")
+        command = self._command(argv)
         try:
-            talk.channel = self._channel()
+            talk.session, talk.channel = self._channel()
             talk.run(f"exec {command}", stdin, watchdog.touch)
-            if talk.status == -1 and not self._session.alive:
+            if talk.status == -1 and not talk.session.alive:
                 raise EOFError
         except EdgekitError:
-            self._kill(talk)
+            self._kill(talk.session, talk.framed.pid)
             raise
         except (load().SSHException, EOFError, OSError) as error:
             raise faults.lost(error, name=self.name, doing=f"running `{_shown(argv)}`") from error
         except BaseException:
-            self._kill(talk)
+            self._kill(talk.session, talk.framed.pid)
             raise
         finally:
             if talk.channel is not None:
@@ -180,12 +222,21 @@ class SshTransport:
         if talk.status == -1:
             raise DeviceError(f"{self.name}: `{_shown(argv)}` was ended on the board: its shell was killed")
 
-    def _channel(self) -> Any:
+    def _command(self, argv: Sequence[str]) -> str:
+        command = quoted(["sh", "-c", _FRAME, self._marker.decode(), *argv])
+        if len(command.encode()) > _MAX_COMMAND:
+            raise DeviceError(f"{self.name}: a command of {len(command)} characters is too long for the board")
+        return command
+
+    def _channel(self) -> tuple[Session, Any]:
         paramiko = load()
         for pause in (*_RETRIES_S, None):
+            session = self._session
             try:
-                return self._session.transport.open_session(timeout=self._deadlines.connect_s)
+                return session, session.transport.open_session(timeout=self._deadlines.connect_s)
             except paramiko.ChannelException as error:
+                if self._moved_on(session):
+                    continue
                 if pause is None:
                     raise DeviceError(
                         f"{self.name}: the board allows no further session ({faults.said(error)})",
@@ -194,10 +245,21 @@ class SshTransport:
                 time.sleep(pause)
         raise AssertionError
 
+    def _moved_on(self, full: Session) -> bool:
+        """Where held commands take up the sessions of a connection, the others go through a connection of their own."""
+        with self._moving:
+            if self._session is not full:
+                return True
+            if len(self._sessions) > 1 or not any(held.alive for held in self._held):
+                return False
+            self._sessions.append(self._again())
+            self._session = self._sessions[-1]
+            return True
+
     def _break_off(self, talk: _Talk) -> None:
         """At a deadline: kills the command over there; a board that does not even do that is dropped."""
         talk.broken_off = True
-        if not self._kill(talk):
+        if not self._kill(talk.session, talk.framed.pid):
             self._drop(talk)
         elif talk.channel is not None:
             talk.channel.close()
@@ -205,18 +267,18 @@ class SshTransport:
     def _drop(self, talk: _Talk) -> None:
         talk.broken_off = True
         with contextlib.suppress(Exception):
-            self._session.transport.close()
+            (talk.session or self._session).transport.close()
 
-    def _kill(self, talk: _Talk) -> bool:
-        """Kills what ``talk`` runs; false where the board did not do it in time."""
-        if not talk.framed.pid or not self._session.alive:
+    def _kill(self, session: Session | None, pid: int | None) -> bool:
+        """Kills a command that was started over ``session``; false where the board did not do it in time."""
+        if not pid or session is None or not session.alive:
             return False
         ended = threading.Event()
 
         def ask() -> None:
-            with contextlib.suppress(Exception), contextlib.closing(self._channel()) as channel:
+            with contextlib.suppress(Exception), contextlib.closing(self._channel()[1]) as channel:
                 channel.settimeout(_KILL_LIMIT_S)
-                channel.exec_command(quoted(["sh", "-c", _KILL, "sh", str(talk.framed.pid)]))
+                channel.exec_command(quoted(["sh", "-c", _KILL, "sh", str(pid)]))
                 if channel.status_event.wait(_KILL_LIMIT_S):
                     ended.set()
 
@@ -232,6 +294,7 @@ class _Talk:
         self.errors = Tail(marker, keep)
         self.status = -1
         self.broken_off = False
+        self.session: Session | None = None
         self.channel: Any = None
 
     def run(self, command: str, stdin: bytes | Iterable[bytes], touch: Callable[[], None]) -> None:
