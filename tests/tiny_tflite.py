@@ -168,6 +168,24 @@ def dense_int8(columns: int = 16) -> bytes:
     )
 
 
+def dense_chain_int8(layers: int = 6, columns: int = 64) -> bytes:
+    """Full int8, FULLY_CONNECTED after FULLY_CONNECTED: XNNPACK and the built-in kernels round it differently."""
+    generator = numpy.random.default_rng(3)
+    tensors, ops, scale = [Tensor("x0", "int8", (1, columns), scale=0.05, zero_point=3)], [], 0.05
+    for layer in range(layers):
+        weights, bias = generator.integers(-127, 128, (columns, columns)), generator.integers(-500, 500, columns)
+        tensors += [
+            Tensor(f"w{layer}", "int8", (columns, columns), weights, scale=0.0013),
+            Tensor(f"b{layer}", "int32", (columns,), bias, scale=scale * 0.0013),
+            Tensor(f"x{layer + 1}", "int8", (1, columns), scale=0.0371, zero_point=-4),
+        ]
+        names = [f"x{layer}", f"w{layer}", f"b{layer}"]
+        kind = schema.FullyConnectedOptionsT(), OPTIONS.FullyConnectedOptions
+        ops.append(Op(OPS.FULLY_CONNECTED, names, [f"x{layer + 1}"], *kind, version=4))
+        scale = 0.0371
+    return build(tensors, ops, ["x0"], [f"x{layers}"])
+
+
 def subtract(*, reversed_signature: bool = False) -> bytes:
     """Float32 with two inputs and two outputs: difference = left - right, and twice = left + left.
 

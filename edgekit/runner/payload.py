@@ -457,9 +457,10 @@ class LiteRtLibrary:
         self.version = version
         self.inputs: List[Record] = []
         self.outputs: List[Record] = []
-        self.delegate = "XNNPACK"  # the default of this API
+        self.delegate = "unknown"
         self.fully_delegated: Optional[bool] = None
         self.profiled = False  # set before build: the runtime then takes the time of each op, which costs 68 MB
+        self.kernels = "delegate"  # set before build
 
     def open(self) -> None:
         """Loads the library itself."""
@@ -492,6 +493,7 @@ class LiteRtLibrary:
 
     def build(self, num_threads: int) -> None:
         """Builds the interpreter and its input and output buffers."""
+        self.delegate = "none" if self.kernels == "builtin" else "XNNPACK"  # the default of this API
         options = self._new("LiteRtCreateOptions")
         self._call("LiteRtSetOptionsHardwareAccelerators", _pointer, ctypes.c_int)(options, _CPU)
         add = self._call("LiteRtAddOpaqueOptions", _pointer, _pointer)
@@ -511,7 +513,7 @@ class LiteRtLibrary:
         answer = ctypes.c_bool()
         ask = self._call("LiteRtCompiledModelIsFullyAccelerated", _pointer, ctypes.POINTER(ctypes.c_bool))
         ask(self.compiled, ctypes.byref(answer))
-        self.fully_delegated = answer.value
+        self.fully_delegated = answer.value and self.kernels == "delegate"
         # no argtypes, ready-made arguments: ctypes then costs half a microsecond a call
         self.run = self.library.LiteRtRunCompiledModel
         self.nothing = ctypes.CDLL(None).abs  # a C function that takes no time, to see what a call from Python costs
@@ -610,13 +612,19 @@ class LiteRtLibrary:
 
     def _cpu_options(self, num_threads: int) -> Any:
         if self._typed_options():
+            if self.kernels == "builtin":
+                text = "LiteRT %s always computes with XNNPACK; 2.1.3 and later can do without"
+                raise Failure("kernels-unsupported", text % (self.version or "before 2.1.3"))
             options = self._new("LiteRtCreateCpuOptions")
             identifier = self.library.LiteRtGetCpuOptionsIdentifier
             identifier.restype, identifier.argtypes = ctypes.c_char_p, ()
             data = self._new("LiteRtFindOpaqueOptionsData", (_pointer, ctypes.c_char_p), (options, identifier()))
             self._call("LiteRtSetCpuOptionsNumThread", _pointer, ctypes.c_int)(data, num_threads)
             return options
-        return self._text_options(b"xnnpack", b"num_threads = %d\n" % num_threads)
+        text = b"num_threads = %d\n" % num_threads
+        if self.kernels == "builtin":
+            text += b'kernel_mode = "builtin"\n'
+        return self._text_options(b"xnnpack", text)
 
     def _text_options(self, identifier: bytes, text: bytes) -> Any:
         libc = ctypes.CDLL(None)  # the library frees the text itself, so the text must come from malloc
@@ -721,12 +729,14 @@ class PythonModule:
         self.fully_delegated: Optional[bool] = None
         self.arguments: Tuple[Any, ...] = ()
         self.nothing = None
+        self.kernels = "delegate"  # set before build
 
     def open(self) -> None:
         """Imports the module."""
         try:
             self.numpy = importlib.import_module("numpy")
-            self.interpreter_class = importlib.import_module(self.name + ".interpreter").Interpreter
+            self.interpreter_module = importlib.import_module(self.name + ".interpreter")
+            self.interpreter_class = self.interpreter_module.Interpreter
         except ImportError as error:
             code = "module-missing" if error.name in ("numpy", self.name) else "module-broken"
             raise Failure(code, "import %s: %s" % (self.name, error)) from error
@@ -747,8 +757,9 @@ class PythonModule:
 
     def build(self, num_threads: int) -> None:
         """Builds the interpreter and its buffers."""
+        resolver = self._resolver()
         try:
-            interpreter = self.interpreter_class(model_path=self.model, num_threads=num_threads)
+            interpreter = self.interpreter_class(model_path=self.model, num_threads=num_threads, **resolver)
             interpreter.allocate_tensors()
         except Exception as error:  # an extension module may raise anything
             raise Failure("model-unreadable", "%s cannot use %s: %s" % (self.name, self.model, error)) from error
@@ -759,6 +770,17 @@ class PythonModule:
         self.outputs = [self._record(detail) for detail in self._outputs]
         self._find_delegate()
         self.run = interpreter.invoke
+
+    def _resolver(self) -> Record:
+        """What an interpreter without the default delegate is made with."""
+        if self.kernels == "delegate":
+            return {}
+        try:
+            kind = self.interpreter_module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        except AttributeError:
+            text = "%s %s cannot leave its delegate out" % (self.name, self.version)
+            raise Failure("kernels-unsupported", text) from None
+        return {"experimental_op_resolver_type": kind}
 
     def rebuild(self, num_threads: int) -> None:
         """A fresh interpreter for the same model: without what stateful ops remember."""
@@ -1038,13 +1060,19 @@ def read_outputs(engine: Engine, samples: Samples, index: int) -> Tuple[List[byt
 
 def engine_of(request: Record) -> Engine:
     """The runtime that a request names."""
+    engine: Engine
     if request.get("library"):
-        return LiteRtLibrary(request["library"], request.get("library_version") or "")
-    if request.get("module"):
+        engine = LiteRtLibrary(request["library"], request.get("library_version") or "")
+    elif request.get("module"):
         if request.get("module_path"):
             sys.path.insert(0, request["module_path"])
-        return PythonModule(request["module"])
-    raise Failure("request", "the request names neither a library nor a module")
+        engine = PythonModule(request["module"])
+    else:
+        raise Failure("request", "the request names neither a library nor a module")
+    engine.kernels = request.get("kernels") or "delegate"
+    if engine.kernels not in ("delegate", "builtin"):
+        raise Failure("request", "there are no kernels called %s" % engine.kernels)
+    return engine
 
 
 def set_cpus(cpus: Sequence[int]) -> None:

@@ -28,6 +28,8 @@ class Job:
         warmup_max_s: where the pace is not steady by then, measuring begins all the same.
         min_runs: least number of measured runs; ``min_s`` least time, ``max_s`` most.
         cpus: cores to run on; empty: leave it to the scheduler.
+        kernels: ``delegate`` lets XNNPACK take what it can, as every runtime does by default; ``builtin`` runs all ops
+            in the runtime's own kernels, whose int8 results differ. LiteRT's library before 2.1.3 refuses ``builtin``.
         rebuild: smoke mode: a fresh interpreter for every sample, as models that remember need it; it takes the time
             of many runs.
         library_version: what ``library`` is; the file itself does not tell.
@@ -48,6 +50,7 @@ class Job:
     min_s: float = 2.0
     max_s: float = 150.0
     cpus: tuple[int, ...] = ()
+    kernels: Literal["delegate", "builtin"] = "delegate"
     rebuild: bool = True
     library_version: str = ""
     time_limit_s: float = 0.0
