@@ -13,11 +13,12 @@ from edgekit.core.notice import Notice
 from edgekit.data.prepare import PreparedData, prepare_data
 from edgekit.optimize import camera
 from edgekit.optimize.budget import Miss, misses
+from edgekit.optimize.conversions import Finishing
 from edgekit.optimize.made import Made
 from edgekit.optimize.recipe import Recipe
 from edgekit.optimize.request import Request
 from edgekit.optimize.scorer import Scorer
-from edgekit.optimize.stages import Finishing, Stages
+from edgekit.optimize.stages import Stages
 from edgekit.optimize.steps import QatStep, QuantizeStep
 from edgekit.optimize.workers import Workers
 

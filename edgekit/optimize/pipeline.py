@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import shutil
 from collections.abc import Mapping
@@ -11,18 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.core import artifact as artifacts
 from edgekit.core import decode, files, units
-from edgekit.core.artifact import Ablation, Artifact, Audit, Manifest, StepRecord
+from edgekit.core.artifact import Artifact, Audit, Manifest, StepRecord
 from edgekit.core.aside import Aside
 from edgekit.core.errors import ModelError
-from edgekit.core.events import Event, EventSink, ignore, task
+from edgekit.core.events import EventSink, ignore, task
 from edgekit.core.hashing import sha256_file, sha256_tree
 from edgekit.core.notice import Notice
 from edgekit.core.places import cache_dir
 from edgekit.model import safety
 from edgekit.model.custom import source_sha256
 from edgekit.model.format import detect_format
-from edgekit.optimize import backoff, budget, camera, foreseen
+from edgekit.optimize import camera, foreseen
 from edgekit.optimize import request as requests
+from edgekit.optimize.ablation import ablated
+from edgekit.optimize.attempts import Attempts
 from edgekit.optimize.audit import audit_tflite, require_full_integer
 from edgekit.optimize.cache import StepCache
 from edgekit.optimize.fold import Fold, Folded
@@ -31,7 +32,7 @@ from edgekit.optimize.made import Source
 from edgekit.optimize.recipe import Recipe
 from edgekit.optimize.request import Request, Trained
 from edgekit.optimize.stages import Stages
-from edgekit.optimize.steps import CALIBRATED, QatStep, QuantizeStep
+from edgekit.optimize.steps import CALIBRATED
 from edgekit.optimize.versions import versions
 from edgekit.optimize.workers import Workers
 
@@ -147,12 +148,13 @@ class _Run:
         fmt = self.stages.source.format
         self.notices = list(safety.refuse_code(request.model, fmt, trust=request.trust, custom=request.custom))
         if request.uint8_input:
-            self.request, self.stages.source = camera.raw_input(request, self.stages.source, workers, self.stages.cache)
+            self.request, source = camera.raw_input(request, self.stages.source, workers, self.stages.cache)
+            self.stages = Stages(source, self.stages.cache, workers, on_event)
         self.fold = Fold(self.request, self.stages, workers, on_event)
-        self.attempts: list[dict[str, Any]] = []
+        self.search = Attempts(self.request, self.fold, on_event)
 
     def artifact(self) -> Artifact:
-        return self._finished(self._searched())
+        return self._finished(self.search.best())
 
     def curve(self) -> CalibrationCurve:
         """See :func:`calibration_curve`."""
@@ -173,7 +175,7 @@ class _Run:
         return decode.from_json(CalibrationCurve, answer, source="calibration curve")
 
     def trained(self) -> Trained:
-        end = self._searched()
+        end = self.search.best()
         assert end.made.model is not None
         self.fold.measure(end.points)
         steps = self._records(end)
@@ -193,74 +195,6 @@ class _Run:
             notices=self._notices(end),
         )
 
-    def _searched(self) -> Folded:
-        """The recipe at the strength that holds all budgets.
-
-        Raises:
-            BudgetError: there is none; or the float model is not fed as it was trained.
-        """
-        given, budgets = self.request.recipe, self.request.budgets
-        self.fold.begin()
-        search = backoff.Search(resources=budgets.limits_resources)
-        limited = (budgets.max_drop is not None or budgets.limits_resources) and backoff.can_back_off(given)
-        strength: float | None = search.first() if limited else 1.0
-        ends: dict[float, Folded] = {}
-        while strength is not None:
-            recipe = backoff.at_strength(given, strength)
-            end = ends[strength] = self.fold.through(recipe)
-            if not ends[strength].missed or len(ends) == 1:
-                doubt = self.fold.scorer.feeding()
-                budget.check_feeding(budgets, doubt, end.points)
-            if not limited:
-                break
-            self._tried(end, strength)
-            accurate = not any(miss.budget == "--max-drop" for miss in end.missed)
-            small = all(miss.budget == "--max-drop" for miss in end.missed)
-            strength = search.following(strength, accurate=accurate, small=small)
-        if not limited:
-            (end,) = ends.values()
-            if end.missed:
-                raise budget.failure(end.missed, self.fold.score(end.made), end.points, end.recipe)
-            return end
-        if search.best is None:
-            end = min(ends.values(), key=lambda folded: sum(miss.excess for miss in folded.missed))
-            raise budget.failure(end.missed, self.fold.score(end.made), end.points, given, self.attempts)
-        self._explain(given, ends[search.best], search.best)
-        return ends[search.best]
-
-    def _tried(self, end: Folded, strength: float) -> None:
-        """Keeps and tells how one attempt ended."""
-        score = self.fold.score(end.made)
-        measured = self.fold.measured.get(end.made.tflite)
-        self.attempts.append(
-            {
-                "strength": strength,
-                "steps": backoff.described(end.recipe),
-                "drop": None if score is None else score.drop,
-                "size_bytes": end.made.tflite.stat().st_size if end.complete else None,
-                "latency_ns": None if measured is None else measured.latency_ns,
-                "missed": [miss.text for miss in end.missed],
-            }
-        )
-        verdict = "; ".join(miss.text for miss in end.missed) or "every budget holds"
-        self.on_event(Event(state="note", task="budgets", message=f"{backoff.described(end.recipe)}: {verdict}"))
-
-    def _explain(self, given: Recipe, end: Folded, strength: float) -> None:
-        """What became of the recipe, where it was not carried out as it stands."""
-        if strength == 1.0:
-            return
-        tried = f"{len(self.attempts)} tried"
-        if strength == 0.0 and self.request.budgets.limits_resources:
-            left = ", ".join(step.step for step in given.steps if step not in end.recipe.steps)
-            text = f"good enough: {end.recipe.mode} alone holds every budget, so {left} was not needed"
-        elif strength < 1.0:
-            text = f"backed off to {backoff.described(end.recipe)} to hold the budgets ({tried})"
-        else:
-            text = f"went on to {backoff.described(end.recipe)} to hold the budgets ({tried})"
-        code = "good-enough" if strength == 0.0 and self.request.budgets.limits_resources else "strength-changed"
-        hint = "the steps as they were carried out are in the manifest" if strength else "the budgets decide"
-        self.notices.append(Notice(code=code, message=text, hint=hint))
-
     def _records(self, end: Folded) -> tuple[StepRecord, ...]:
         records = [self.fold.record(made) for made in end.points]
         return foreseen.with_forecasts(records, self._forecasts(end.recipe))
@@ -278,7 +212,14 @@ class _Run:
 
     def _notices(self, end: Folded) -> tuple[Notice, ...]:
         doubt = self.fold.scorer.feeding()
-        found = [*self.notices, *end.notices, *([doubt] if doubt else []), *self._noise(end), *_no_smaller(end)]
+        found = [
+            *self.notices,
+            *self.search.notices,
+            *end.notices,
+            *([doubt] if doubt else []),
+            *self._noise(end),
+            *_no_smaller(end),
+        ]
         return tuple(dict.fromkeys(found))
 
     def _noise(self, end: Folded) -> list[Notice]:
@@ -305,7 +246,7 @@ class _Run:
         with task("audit", self.on_event):
             audit = audit_tflite(made.tflite)
         self.fold.measure(end.points)
-        ablation = self._ablated(end) if request.ablate else ()
+        ablation = ablated(self.fold, end, self.on_event) if request.ablate else ()
         steps = self._records(end)
         self._check_audit(audit, steps, end.recipe)
         preprocessing = request.data.preprocessing
@@ -332,39 +273,9 @@ class _Run:
             versions=versions(),
             created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             ablation=ablation,
-            attempts=tuple(self.attempts),
+            attempts=tuple(self.search.attempts),
         )
         return artifacts.write_artifact(made.tflite, request.output, manifest)
-
-    def _ablated(self, end: Folded) -> tuple[Ablation, ...]:
-        """The recipe again without each of its steps."""
-        found: list[Ablation] = []
-        for index, step in enumerate(end.recipe.steps):
-            without = _without(end.recipe, index)
-            if without is None:
-                continue
-            other = self.fold.through(without, to_the_end=True)
-            self.fold.measure((other.made,))
-            score = self.fold.score(other.made)
-            found.append(
-                Ablation(
-                    without=step.step,
-                    size_bytes=other.made.tflite.stat().st_size,
-                    gzip_bytes=files.gzip_size(other.made.tflite),
-                    macs=self.fold.counted(other.made)[0],
-                    score=None if score is None else score.final,
-                    drop=None if score is None else score.drop,
-                    measured=self.fold.measured.get(other.made.tflite),
-                )
-            )
-            self.on_event(
-                Event(
-                    state="note",
-                    task="ablate",
-                    message=f"without {step.step}: {units.size(other.made.tflite.stat().st_size)}",
-                )
-            )
-        return tuple(found)
 
     def _check_audit(self, audit: Audit, steps: tuple[StepRecord, ...], recipe: Recipe) -> None:
         if recipe.mode not in CALIBRATED or recipe.keeps_float:
@@ -388,19 +299,6 @@ def _no_smaller(end: Folded) -> list[Notice]:
             hint="its weights are too few to matter; int8 or the float32 file itself serve as well",
         )
     ]
-
-
-def _without(recipe: Recipe, index: int) -> Recipe | None:
-    """The recipe without one step; the last one becomes a plain conversion. None where nothing would change."""
-    step = recipe.steps[index]
-    rest = (*recipe.steps[:index], *recipe.steps[index + 1 :])
-    if isinstance(step, QuantizeStep):
-        if step.mode == "float32":
-            return None
-        rest = (*rest, QuantizeStep(mode="float32"))
-    elif isinstance(step, QatStep):
-        rest = (*rest, QuantizeStep(mode=step.mode))
-    return dataclasses.replace(recipe, steps=rest)
 
 
 def _recipe_values(recipe: Recipe) -> dict[str, Any]:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from edgekit.core.child import ChildDied
 from edgekit.core.errors import ModelError, UsageError
-from edgekit.core.events import Event, EventSink
+from edgekit.core.events import EventSink
 from edgekit.core.hashing import sha256_file
 from edgekit.data.findings import FirstLayers
 from edgekit.data.prepare import PreparedData
 from edgekit.model import config as keras_config
 from edgekit.optimize.cache import StepCache
+from edgekit.optimize.conversions import Conversions, Finishing
 from edgekit.optimize.converter_errors import explain_death
 from edgekit.optimize.made import Made, Source, ending_of, notices_of, specs_of
 from edgekit.optimize.steps import (
@@ -33,7 +34,6 @@ from edgekit.optimize.versions import versions
 from edgekit.optimize.workers import Workers
 
 _TFLITE = "model.tflite"
-_EXPORT = "saved_model"
 
 #: step → the function that does it in the TensorFlow child
 _FUNCTIONS = {
@@ -52,20 +52,6 @@ _TUNING = tuple(field.name for field in fields(FineTuning))
 _NO_DETAILS = ("path", "notes", "notices", "seconds", "inputs", "outputs", "mode", "size_bytes")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finishing:
-    """What the last step needs to know of the run.
-
-    Attributes:
-        allow_float: let ops without an int16x8 kernel stay in float.
-        max_drop: percentage points that a selective step may lose, by ``metric``.
-    """
-
-    allow_float: bool
-    max_drop: float
-    metric: str
-
-
 class Stages:
     """The steps, each looked up in the cache before a child process does it."""
 
@@ -75,16 +61,15 @@ class Stages:
         self._workers = workers
         self._on_event = on_event
         self._versions = versions()
+        self._conversions = Conversions(source, cache, workers, on_event, self._versions)
 
     def has_baseline(self) -> bool:
         """Whether the baseline needs no work any more."""
-        return self.source.format.name == "tflite" or self.cache.lookup("float32", self._float32_key()) is not None
+        return self._conversions.has_baseline()
 
     def baseline(self) -> Made:
         """The source as a float32 .tflite: what every score is compared with."""
-        if self.source.format.name == "tflite":
-            return self._given_tflite()
-        return self._float32("float32", self.source.path, self.source.sha256, model=None)
+        return self._conversions.baseline()
 
     def transform(self, made: Made, step: TrainingStep, prepared: PreparedData) -> Made:
         """Changes the model at this point and converts it again.
@@ -96,7 +81,7 @@ class Stages:
         source = self._layers(made, step.step)
         record, folder, cached = self._trained(made, step, prepared, f"model{ending_of(self.source.format)}", source)
         changed = folder / record["path"]
-        converted = self._float32(step.step, changed, sha256_file(changed), model=changed)
+        converted = self._conversions.float32(step.step, changed, sha256_file(changed), model=changed)
         return Made(
             name=step.step,
             parameters=parameters(step),
@@ -168,7 +153,7 @@ class Stages:
         }
         found = self.cache.lookup(step.step, key)
         if found is not None:
-            self._cached(step.step)
+            self._conversions.from_cache(step.step)
             return found[1], found[0], True
         with self.cache.making(step.step, key) as making:
             begin = time.perf_counter()
@@ -205,12 +190,12 @@ class Stages:
         if found is None:
             with self.cache.making("quantize", key) as making:
                 begin = time.perf_counter()
-                answer = self._quantized(made, step, prepared, making.folder / _TFLITE, options)
+                answer = self._conversions.quantized(made, step, prepared, making.folder / _TFLITE, options)
                 making.record = {**answer, "seconds": time.perf_counter() - begin}
             folder, record, cached = making.folder, making.record, False
         else:
             (folder, record), cached = found, True
-            self._cached(f"quantize to {step.mode}")
+            self._conversions.from_cache(f"quantize to {step.mode}")
         return self._finished(made, step, record, folder / _TFLITE, cached=cached)
 
     def _finished(self, made: Made, step: LastStep, record: Mapping[str, Any], tflite: Path, *, cached: bool) -> Made:
@@ -237,125 +222,6 @@ class Stages:
         config = keras_config.read_config(self.source.path, self.source.format.name, isolated=True)
         kinds = {str(item.get("class_name")) for _, item in keras_config.layers_of(config.model)}
         return FirstLayers(has_rescaling="Rescaling" in kinds, has_normalization="Normalization" in kinds)
-
-    def _given_tflite(self) -> Made:
-        from edgekit.model.tflite import read_tflite
-
-        found = read_tflite(self.source.path)
-        return Made(
-            name="float32",
-            parameters={},
-            tflite=self.source.path,
-            model=None,
-            export=None,
-            exported={},
-            inputs=found.inputs,
-            outputs=found.outputs,
-            seconds=0.0,
-            cached=True,
-            notes=("the source is a .tflite already",),
-        )
-
-    def _float32_key(self, sha256: str | None = None) -> dict[str, Any]:
-        return {
-            "source": sha256 or self.source.sha256,
-            "trust": self.source.trust,
-            "code": self.source.code,
-            "versions": self._versions,
-        }
-
-    def _float32(self, name: str, source: Path, sha256: str, *, model: Path | None) -> Made:
-        key = self._float32_key(sha256)
-        found = self.cache.lookup("float32", key)
-        if found is None:
-            with self.cache.making("float32", key) as making:
-                begin = time.perf_counter()
-                export = str(making.folder / _EXPORT)
-                exported = self._workers.heavy(
-                    "edgekit.optimize.export:export", source=str(source), out=export, trust=self.source.trust
-                )
-                converted = self._converting("float32", exported, export, making.folder / _TFLITE)
-                making.record = {"exported": exported, **converted, "seconds": time.perf_counter() - begin}
-            folder, record, cached = making.folder, making.record, False
-        else:
-            (folder, record), cached = found, True
-            self._cached("convert to float32")
-        return Made(
-            name=name,
-            parameters={},
-            tflite=folder / _TFLITE,
-            model=model,
-            export=folder / _EXPORT,
-            exported=record["exported"],
-            inputs=specs_of(record["inputs"]),
-            outputs=specs_of(record["outputs"]),
-            seconds=record["seconds"],
-            cached=cached,
-            notes=tuple(record.get("notes", ())),
-            details={"rebuilt_difference": record["exported"].get("rebuilt_difference")},
-        )
-
-    def _quantized(
-        self, made: Made, step: QuantizeStep, prepared: PreparedData, out: Path, finishing: Finishing
-    ) -> dict[str, Any]:
-        splits = prepared.splits
-        if step.mode not in CALIBRATED and made.export is not None:
-            if step.sparse:
-                return self._converting(
-                    step.mode, made.exported, str(made.export), out, "sparse.convert:convert_sparse"
-                )
-            return self._converting(step.mode, made.exported, str(made.export), out)
-        if step.sparse:
-            raise ModelError(
-                f"{self.source.path.name} is a .tflite, whose weights cannot be stored anew in the sparse encoding",
-                hint="start from the Keras model that it was made from",
-            )
-        passes = {"equalize": step.equalize, "bias_correction": step.bias_correction, "ranges": step.ranges}
-        passes = {key: value for key, value in passes.items() if value not in (False, "minmax")}
-        arguments: dict[str, Any] = {"out": str(out), "mode": step.mode, "representative": splits.representative}
-        bare = made.export is None  # a .tflite of the user's: ai-edge-quantizer, and no TensorFlow
-        call = self._workers.light if bare else self._workers.heavy
-        if step.keeps_float:
-            function = "selective.quantize:quantize_selectively"
-            arguments |= {
-                "float_model": str(made.tflite),
-                "search": splits.training,
-                "quantizer": "ai-edge-quantizer" if bare else "tensorflow",
-                "max_drop": finishing.max_drop,
-                "metric": finishing.metric,
-                "recurrent": made.exported.get("recurrent", ()),
-                "keep": list(step.keep) or None,
-                "keep_as": step.keep_as,
-            }
-        elif bare:
-            function = "quantize_tflite:quantize_tflite"
-            arguments["source"] = str(made.tflite)
-        else:
-            function = "quantize:quantize"
-            arguments |= {
-                "float_model": str(made.tflite),
-                "recurrent": made.exported.get("recurrent", ()),
-                "allow_float": finishing.allow_float,
-            }
-        try:
-            answer: dict[str, Any] = call(f"edgekit.optimize.{function}", **arguments, **passes)
-        except ChildDied as died:
-            raise explain_death(died, mode=step.mode, exported=made.exported) from died
-        return answer
-
-    def _converting(
-        self, mode: str, exported: Mapping[str, Any], export: str, out: Path, function: str = "convert:convert"
-    ) -> dict[str, Any]:
-        try:
-            answer: dict[str, Any] = self._workers.heavy(
-                f"edgekit.optimize.{function}", saved_model=export, out=str(out), mode=mode
-            )
-        except ChildDied as died:
-            raise explain_death(died, mode=mode, exported=exported) from died
-        return answer
-
-    def _cached(self, name: str) -> None:
-        self._on_event(Event(state="note", task=name, message="from the cache"))
 
 
 def _divided(step: TrainingStep | QatStep) -> tuple[dict[str, Any], dict[str, Any]]:
