@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import platform
-import shlex
-import subprocess
 import sys
 import zipfile
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgekit.core import decode, files, places, units
+from edgekit.core import decode, files, places
 from edgekit.core.errors import DependencyError, EdgekitError, RuntimeMissingError
 from edgekit.core.events import EventSink, ignore, task
 from edgekit.core.hashing import sha256_file
 from edgekit.runner.elf import as_numbers, read_elf
+from edgekit.runner.runtimes_pip import download_wheel, held_wheel
 
 PACKAGE = "ai-edge-litert"
 
@@ -38,7 +37,6 @@ _ABIS = ("aarch64", "x86_64")
 _MEMBERS = ("ai_edge_litert/libLiteRt.so", "ai_edge_litert/libLiteRtRuntimeCApi.so")
 _PLATFORMS = ("manylinux_2_27", "manylinux_2_17", "manylinux2014")
 _LARGEST_BYTES = 200_000_000
-_DOWNLOAD_TIME_LIMIT_S = 900.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +209,8 @@ def _cached(folder: Path) -> Library | None:
     try:
         value: Any = json.loads((folder / "library.json").read_bytes())
         library = decode.from_json(Library, value, source=str(folder), error=DependencyError)
-        whole = library.path.parent == folder and sha256_file(library.path) == library.sha256
+        library = replace(library, path=folder / library.path.name)  # the cache may have come from another machine
+        whole = sha256_file(library.path) == library.sha256
     except (OSError, ValueError, EdgekitError):
         return None
     return library if whole else None
@@ -219,51 +218,11 @@ def _cached(folder: Path) -> Library | None:
 
 def _wheel(version: str, abi: str, folder: Path) -> Path:
     """The wheel in ``folder``: put there by hand, or downloaded now."""
-    if ready := _whole_wheel(folder):
+    if ready := held_wheel(folder, PACKAGE):
         return ready
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DependencyError(f"cannot write {folder}: {error.strerror}", hint="set EDGEKIT_HOME") from error
-    command = _pip_command(version, abi, folder)
-    shown = shlex.join(command)
-    hint = f"run this where there is a network, then copy the wheel into {folder}: `{shown}`"
-    message = f"cannot download LiteRT {version} for {abi}"
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_DOWNLOAD_TIME_LIMIT_S, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise DependencyError(f"{message}: no end within {units.seconds(error.timeout)}", hint=hint) from error
-    except OSError as error:
-        raise DependencyError(f"{message}: {error.strerror or error}", hint=hint) from error
-    output = (done.stderr + done.stdout).decode("utf-8", "replace").strip()
-    if "No module named pip" in output:
-        raise DependencyError(f"{message}: this Python has no pip", hint=f"`{sys.executable} -m ensurepip`")
-    ready = _whole_wheel(folder)
-    if done.returncode != 0 or ready is None:
-        lines = [line for line in output.splitlines() if line.strip()]
-        why = next((line for line in lines if line.startswith("ERROR")), lines[-1] if lines else "pip says nothing")
-        raise DependencyError(f"{message}: {why[:300]}", hint=hint, details={"pip": output[-2000:]})
-    return ready
-
-
-def _pip_command(version: str, abi: str, folder: Path) -> list[str]:
     # the library is the same file in the wheels for every Python; for 3.11 all releases have one
-    options = ["--no-deps", "--only-binary=:all:", "--implementation=cp", "--python-version=3.11"]
-    platforms = [f"--platform={name}_{abi}" for name in _PLATFORMS]
-    quiet = ["--quiet", "--no-input", "--disable-pip-version-check"]
-    pip = [sys.executable, "-m", "pip", "download"]
-    return [*pip, *quiet, *options, *platforms, f"--dest={folder}", f"{PACKAGE}=={version}"]
-
-
-def _whole_wheel(folder: Path) -> Path | None:
-    """The wheel in ``folder``; one that is not a whole zip file is removed."""
-    for path in sorted(folder.glob(f"{PACKAGE.replace('-', '_')}-*.whl")):
-        if zipfile.is_zipfile(path):
-            return path
-        path.unlink()
-    return None
+    platforms = [f"{name}_{abi}" for name in _PLATFORMS]
+    return download_wheel(f"{PACKAGE}=={version}", folder=folder, abi=abi, platforms=platforms)
 
 
 def _extract(wheel: Path, version: str, abi: str, folder: Path) -> Library:
@@ -283,5 +242,6 @@ def _extract(wheel: Path, version: str, abi: str, folder: Path) -> Library:
     path = folder / Path(member).name
     files.write_bytes(path, content)
     library = _describe(path, version=version, abi=abi, source=wheel.name)
-    files.write_bytes(folder / "library.json", (json.dumps(decode.to_json(library), indent=1) + "\n").encode())
+    record = decode.to_json(replace(library, path=Path(path.name)))
+    files.write_bytes(folder / "library.json", (json.dumps(record, indent=1) + "\n").encode())
     return library
