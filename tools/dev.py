@@ -22,15 +22,18 @@ CONSTRAINTS = ROOT / "tools" / "constraints.txt"
 SUPPORTED = ((3, 11), (3, 13))
 #: program → Debian package, for the tests that need it
 PROGRAMS = {
+    "adb": "adb",
     "busybox": "busybox",
     "dtc": "device-tree-compiler",
     "gcc": "gcc",
     "initdb": "postgresql",
     "mke2fs": "e2fsprogs",
+    "mksh": "mksh",
     "qemu-img": "qemu-utils",
     "qemu-system-aarch64": "qemu-system-arm",
     "ssh": "openssh-client",
     "sshd": "openssh-server",
+    "toybox": "toybox",
 }
 
 
