@@ -28,6 +28,7 @@ class Reach:
         port, user, identity_file: instead of what inventory and ssh configuration say.
         ssh_config: as ssh's ``-F``.
         ask: puts a question to the person at the terminal; None: nobody is there.
+        on_open: hears of every connection that is opened, so that somebody else can end it.
     """
 
     host: str | None = None
@@ -36,6 +37,7 @@ class Reach:
     identity_file: Path | None = None
     ssh_config: Path | None = None
     ask: Ask = None
+    on_open: Callable[[Device], None] | None = None
 
     def target(self, name: str) -> Target:
         """The board that ``name`` means.
@@ -51,6 +53,17 @@ class Reach:
             identity_file=self.identity_file,
             ssh_config=self.ssh_config,
         )
+
+    def connect(self, target: Target) -> Device:
+        """Opens the way to a board.
+
+        Raises:
+            UnreachableError, HostKeyError, AuthenticationError: see :func:`edgekit.device.connect.connect`.
+        """
+        device = connect(target, ask=self.ask)
+        if self.on_open is not None:
+            self.on_open(device)
+        return device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +101,7 @@ def open_board(
     """
     target = reach.target(name)
     with task(f"connect to {name}", on_event):
-        device = connect(target, ask=reach.ask)
+        device = reach.connect(target)
     with device:
         facts = device.facts()
         profile, notices = _profile_of(target, facts)

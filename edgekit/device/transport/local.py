@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from edgekit.core.errors import DeadlineError, DeviceError, TransferError
+from edgekit.core.errors import DeadlineError, DeviceError, TransferError, UnreachableError
 from edgekit.device.transport.held_process import HeldProcess
 from edgekit.device.transport.protocol import Completed, OnBytes, quoted
 
@@ -21,6 +21,10 @@ _PIECE = 1 << 20
 
 class LocalTransport:
     """Runs commands here. Nothing is needed, nothing is opened."""
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._closed = False
 
     def run(
         self,
@@ -32,6 +36,8 @@ class LocalTransport:
     ) -> Completed:
         """See :meth:`Transport.run`; the whole process group is killed at the deadline."""
         begin = time.monotonic()
+        if self._closed:
+            raise UnreachableError(f"local: closed before `{quoted(argv)[:80]}`")
         try:
             process = subprocess.Popen(
                 list(argv),
@@ -50,6 +56,7 @@ class LocalTransport:
                 stderr=f"{argv[0]}: {'not found' if missing else error}".encode(),
                 seconds=time.monotonic() - begin,
             )
+        self._running.add(process)
         try:
             stdout, stderr = _drain(process, argv, stdin, begin + timeout_s, output_limit_bytes)
             status = process.wait(timeout=max(0.0, begin + timeout_s - time.monotonic()))
@@ -62,6 +69,7 @@ class LocalTransport:
                 ) from None
             raise
         finally:
+            self._running.discard(process)
             _close(process)
         return Completed(
             argv=tuple(argv),
@@ -103,7 +111,12 @@ class LocalTransport:
             raise TransferError(f"local: cannot read {remote}: {error.strerror or error}") from error
 
     def close(self) -> None:
-        """Nothing to end."""
+        """See :meth:`Transport.close`."""
+        self._closed = True
+        for process in list(self._running):  # another thread's, which gives up here
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
 
 
 def _new_file(path: str) -> IO[bytes]:

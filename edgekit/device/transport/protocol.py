@@ -119,7 +119,10 @@ class Transport(Protocol):
         """
 
     def close(self) -> None:
-        """Ends the connection. May be called twice."""
+        """Ends the connection. May be called twice, and from another thread.
+
+        A command that runs is killed; whoever waits for it, or starts another one, gets a DeviceError.
+        """
 
 
 def quoted(argv: Sequence[str]) -> str:

@@ -51,6 +51,8 @@ class SshTransport:
         self._session = session
         self._sessions = [session]
         self._held: list[HeldChannel] = []
+        self._talks: set[_Talk] = set()
+        self._closed = False
         self._again = again
         self._moving = threading.Lock()
         self._deadlines = deadlines
@@ -168,7 +170,10 @@ class SshTransport:
         return done
 
     def close(self) -> None:
-        """Ends the connection."""
+        """See :meth:`Transport.close`."""
+        self._closed = True
+        for talk in list(self._talks):  # another thread's, which gives up here
+            self._kill(talk.session, talk.framed.pid)
         for held in self._held:
             held.close()
         for session in self._sessions:
@@ -195,6 +200,9 @@ class SshTransport:
     def _converse(self, talk: _Talk, argv: Sequence[str], stdin: bytes | Iterable[bytes], watchdog: Watchdog) -> None:
         """Runs ``argv`` in a channel, to its end."""
         command = self._command(argv)
+        if self._closed:
+            raise UnreachableError(f"{self.name}: the connection was closed before `{_shown(argv)}`")
+        self._talks.add(talk)
         try:
             talk.session, talk.channel = self._channel()
             talk.run(f"exec {command}", stdin, watchdog.touch)
@@ -209,6 +217,7 @@ class SshTransport:
             self._kill(talk.session, talk.framed.pid)
             raise
         finally:
+            self._talks.discard(talk)
             if talk.channel is not None:
                 talk.channel.close()
         if talk.broken_off:

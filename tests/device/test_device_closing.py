@@ -1,0 +1,77 @@
+"""A connection that another thread closes: what runs there ends, and whoever waits for it hears of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from edgekit.core.errors import DeviceError, UnreachableError
+from edgekit.device.connect import Device, connect
+from edgekit.device.target import resolve
+
+SOON_S = 20.0
+
+
+@pytest.fixture(params=["local", "ssh"])
+def device(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
+    if request.param == "local":
+        monkeypatch.setenv("HOME", str(tmp_path))
+        with connect(resolve("local")) as opened:
+            yield opened
+    else:
+        request.getfixturevalue("sshd_board")
+        with connect(resolve("pi4")) as opened:
+            yield opened
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + SOON_S
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_command_that_runs_is_killed_and_its_caller_gets_an_error_or_its_status(device: Device) -> None:
+    beside = connect(device.target)
+    marker = f"30.{time.monotonic_ns() % 10**9:09d}"
+
+    def running() -> bool:
+        # the brackets keep the command from finding itself
+        pattern = f"[s]leep {marker}"
+        return beside.transport.run(["pgrep", "-f", pattern], timeout_s=SOON_S).exit_status == 0
+
+    found: list[object] = []
+
+    def work() -> None:
+        try:
+            found.append(device.transport.run(["sleep", marker], timeout_s=60).exit_status)
+            found.append(device.transport.run(["true"], timeout_s=60).exit_status)
+        except DeviceError as error:
+            found.append(error)
+
+    with beside:
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        wait_for(running)
+        device.transport.close()
+        thread.join(SOON_S)
+        assert not thread.is_alive()
+        assert found
+        assert 0 not in found
+        assert isinstance(found[-1], UnreachableError)
+        wait_for(lambda: not running())
+
+
+def test_a_closed_connection_runs_nothing_more(device: Device) -> None:
+    device.transport.close()
+    with pytest.raises(UnreachableError, match="closed"):
+        device.transport.run(["true"])
+
+
+def test_it_may_be_closed_twice(device: Device) -> None:
+    device.transport.close()
+    device.transport.close()
