@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edgekit.core import decode, files, places
 from edgekit.core.errors import DependencyError, EdgekitError, RuntimeMissingError
@@ -37,6 +37,7 @@ _ABIS = ("aarch64", "x86_64")
 _MEMBERS = ("ai_edge_litert/libLiteRt.so", "ai_edge_litert/libLiteRtRuntimeCApi.so")
 _PLATFORMS = ("manylinux_2_27", "manylinux_2_17", "manylinux2014")
 _LARGEST_BYTES = 200_000_000
+_ABOUT_BYTES = 8_000_000  # 6 to 9 MB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +108,52 @@ def choose_library(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A release of the library that a board could get: what is known of it before it is fetched.
+
+    Attributes:
+        version: of the ai-edge-litert release.
+        glibc_needed: read from the file where it is here; else what the published one was found to need.
+        size_bytes: of the file; where it is not here, about.
+        sha256: None: it is not here yet.
+        held: where it comes from.
+    """
+
+    version: str
+    glibc_needed: str | None
+    size_bytes: int
+    sha256: str | None
+    held: Literal["installed", "cache", "download"]
+
+
+def library_offers(abi: str) -> tuple[Offer, ...]:
+    """The releases that there are for an ABI, in the order in which they should be tried. Nothing is fetched.
+
+    Raises:
+        DependencyError: this machine's own package is not whole.
+    """
+    offers = []
+    for version in _candidates(abi) if abi in _ABIS else ():
+        own = abi == platform.machine() and version == _installed_version()
+        library = _installed() if own else _cached(_folder(abi, version))
+        known = _KNOWN_GLIBC.get((abi, version))
+        offers.append(
+            Offer(
+                version=version,
+                glibc_needed=library.glibc_needed if library else known,
+                size_bytes=library.size_bytes if library else _ABOUT_BYTES,
+                sha256=library.sha256 if library else None,
+                held="download" if library is None else "installed" if own else "cache",
+            )
+        )
+    return tuple(offers)
+
+
+def _folder(abi: str, version: str) -> Path:
+    return places.cache_dir() / "runtimes" / abi / version
+
+
 def refuse_impossible(abi: str | None, libc: str | None) -> None:
     """Raises RuntimeMissingError for boards that no LiteRT library exists for."""
     if abi not in _ABIS:
@@ -138,7 +185,7 @@ def fetch_library(version: str, abi: str, *, on_event: EventSink = ignore) -> Li
     """
     if abi == platform.machine() and version == _installed_version():
         return _installed()
-    folder = places.cache_dir() / "runtimes" / abi / version
+    folder = _folder(abi, version)
     cached = _cached(folder)
     if cached is not None:
         return cached

@@ -225,9 +225,9 @@ def _archive(folder: Path, wheels: list[Path], release: ModuleRelease, abi: str)
         name = wheel_package(wheel)
         inside = read_wheel(wheel)
         chosen = _numpy_files(inside) if name == "numpy" else _interpreter_files(inside, release.module)
-        for path, data in chosen.items():
-            if ".so" in PurePosixPath(path).suffixes and data[:4] == b"\x7fELF":
-                needs.append(_elf(data, abi, f"{path} in {wheel.name}"))
+        for member, data in chosen.items():
+            if ".so" in PurePosixPath(member).suffixes and data[:4] == b"\x7fELF":
+                needs.append(_elf(data, abi, f"{member} in {wheel.name}"))
         content |= chosen
     packed = _tar_gz(content)
     digest = hashlib.sha256(packed).hexdigest()
