@@ -1,71 +1,31 @@
 """Releases of a model on a board: published aside, activated by renaming a link, rolled back, a few kept.
 
-releases/NAME/SHA12/model.tflite, manifest.json
+releases/NAME/SHA12/model.tflite, manifest.json; activated (an empty file), failed (a report)
 releases/NAME/current -> SHA12        releases/NAME/previous -> SHA12
+An application opens releases/NAME/current/model.tflite.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from edgekit.core.artifact import Artifact, manifest_path
-from edgekit.core.errors import DeviceError, TransferError
+from edgekit.core.errors import DeviceError, TransferError, UsageError
 from edgekit.core.hashing import sha256_file
-from edgekit.device.transport.protocol import Completed, OnBytes
+from edgekit.device import releases_scripts as scripts
+from edgekit.device.transport.protocol import Completed, OnBytes, printable
 from edgekit.device.workspace import Pushed, Workspace
 
 KEEP = 5
 FOLDER = "releases"
 
-# `point LINK SHA12` replaces a link in one step; mv without -T would move into the folder that the link names
-_LINKS = r"""
-point() {
-  ln -s "$2" ".edgekit-$1-$$" || return 1
-  mv -fT ".edgekit-$1-$$" "$1" 2>/dev/null && return 0
-  { [ -L "$1" ] || [ ! -e "$1" ]; } && rm -f "$1" && mv -f ".edgekit-$1-$$" "$1" && return 0
-  rm -f ".edgekit-$1-$$"; echo "cannot replace $1" >&2; return 1
-}
-link() { if [ -L "$1" ]; then readlink "$1"; else echo -; fi; }
-cd "$1" || exit 41
-"""
-
-# $1 folder, $2 release to activate, $3 how many to keep; the newest stay, and current and previous always
-_ACTIVATE = (
-    _LINKS
-    + r"""
-[ -f "$2/model.tflite" ] || { echo "$2 has no model" >&2; exit 42; }
-touch "$2"
-old=$(link current)
-if [ "$old" != "$2" ]; then
-  if [ "$old" != - ]; then point previous "$old" || exit 43; fi
-  point current "$2" || exit 43
-fi
-previous=$(link previous)
-kept=0
-for release in $(ls -1t); do
-  case $release in *[!0-9a-f]*) continue ;; esac
-  [ ${#release} = 12 ] && [ -d "$release" ] && [ ! -L "$release" ] || continue
-  kept=$((kept + 1))
-  [ "$release" = "$2" ] || [ "$release" = "$previous" ] || [ $kept -le "$3" ] || rm -rf "./$release"
-done
-printf '%s %s\n' "$2" "$previous"
-"""
-)
-
-_ROLL_BACK = (
-    _LINKS
-    + r"""
-current=$(link current) previous=$(link previous)
-[ "$previous" != - ] && [ -f "$previous/model.tflite" ] && [ "$previous" != "$current" ] || exit 44
-point current "$previous" || exit 43
-if [ "$current" != - ]; then point previous "$current" || exit 43; fi
-printf '%s %s\n' "$previous" "$current"
-"""
-)
-
-_STATE = _LINKS + r"""printf '%s %s\n' "$(link current)" "$(link previous)" """
+#: current and previous release of a model; None where there is none
+Links = tuple[str | None, str | None]
+State = Literal["current", "previous", "kept", "failed", "published", "incomplete"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,11 +50,57 @@ class Release:
     previous: str | None = None
     uploaded_bytes: int = 0
 
+    @property
+    def stable_path(self) -> str:
+        """What an application opens: always the .tflite of the current release."""
+        return f"{self.path.rpartition('/')[0]}/current/model.tflite"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A release as a board lists it.
+
+    Attributes:
+        id: the first 12 digits of the model's SHA-256.
+        path: its folder on the board.
+        size_bytes: of the model; None: it is not there.
+        since_s: when it was activated last, else published, in seconds since 1970; None: the board does not tell.
+        state: ``current``; ``previous``: what a roll back activates; ``kept``: was current once; ``failed``: did not
+            pass smoke test, hook or benchmark; ``published``: was never activated; ``incomplete``: has no model.
+        failed: its last deploy failed, whatever the links say.
+    """
+
+    id: str
+    path: str
+    size_bytes: int | None
+    since_s: int | None
+    state: State
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """A model on a board with all its releases, the newest first.
+
+    Attributes:
+        current, previous: ids; None: there is none.
+        stable_path: what an application opens.
+    """
+
+    name: str
+    current: str | None
+    previous: str | None
+    stable_path: str
+    releases: tuple[Listed, ...]
+
 
 def publish(
     workspace: Workspace, artifact: Artifact, *, name: str | None = None, on_bytes: OnBytes | None = None
 ) -> Release:
     """Brings a model and its manifest to the board without touching what is active there.
+
+    First it finishes or removes what an interrupted run left in the workspace. An upload that was cut short is sent
+    again from its start.
 
     Args:
         workspace: of the board.
@@ -105,71 +111,203 @@ def publish(
     Raises:
         TransferError: see :meth:`Workspace.push_file`.
     """
-    identity = _sha256(artifact)[:12]
+    sha256 = _sha256(artifact)
+    identity = sha256[:12]
     name = artifact.name if name is None else name
+    active, previous = tidy(workspace, name, identity)
     folder = f"{FOLDER}/{_part(workspace, name)}/{identity}"
-    pushed: list[Pushed] = []
-    if artifact.manifest is not None:
-        pushed.append(workspace.push_file(manifest_path(artifact.path), f"{folder}/manifest.json"))
-    pushed.append(workspace.push_file(artifact.path, f"{folder}/model.tflite", on_bytes=on_bytes))
-    active, previous = state(workspace, name)
+    # a release with a model is complete: so the manifest goes first
+    manifest = _push_manifest(workspace, artifact, folder, name, sha256)
+    model = workspace.push_file(artifact.path, f"{folder}/model.tflite", on_bytes=on_bytes)
     return Release(
         name=name,
         id=identity,
         path=workspace.path(folder),
-        model_path=pushed[-1].path,
-        sha256=pushed[-1].sha256,
+        model_path=model.path,
+        sha256=model.sha256,
         previous=previous if active == identity else active,
-        uploaded_bytes=sum(file.uploaded_bytes for file in pushed),
+        uploaded_bytes=model.uploaded_bytes + manifest.uploaded_bytes,
     )
+
+
+def tidy(workspace: Workspace, name: str, identity: str = "") -> Links:
+    """Finishes a switch that was interrupted, and removes what interrupted uploads left; returns the links then.
+
+    Only for who holds the board's lock: another one's upload would be removed.
+
+    Raises:
+        DeviceError: the folder of the model is a link, or its links cannot be replaced.
+    """
+    done = workspace.sh(scripts.TIDY, workspace.root, _folder(workspace, name), identity)
+    return _links(workspace, done, f"cannot publish {name}")
 
 
 def activate(workspace: Workspace, release: Release, *, keep: int = KEEP) -> Release:
     """Makes a published release the current one, and removes the oldest beyond ``keep``.
 
+    The model is hashed once more on the board and is on its disk before the switch.
+
     Raises:
-        DeviceError: it is not on the board, or the links cannot be replaced.
+        DeviceError: it is not on the board or not whole, or the links cannot be replaced.
     """
-    done = workspace.sh(_ACTIVATE, _folder(workspace, release.name), release.id, str(keep))
+    done = workspace.sh(scripts.ACTIVATE, _folder(workspace, release.name), release.id, str(keep))
     _, previous = _links(workspace, done, f"cannot activate {release.name} {release.id}")
     return dataclasses.replace(release, previous=previous)
 
 
-def rollback(workspace: Workspace, name: str) -> Release:
-    """Makes the previous release the current one; a second call undoes the first.
+def put_back(
+    workspace: Workspace,
+    name: str,
+    links: Links,
+    *,
+    failed: str | None = None,
+    report: dict[str, Any] | None = None,
+    keep: int | None = None,
+) -> None:
+    """Sets the links of a model as they were, and marks the release ``failed`` with ``report``.
+
+    Args:
+        links: what shall be current and previous; without a current one, only ``failed`` is made to be so no longer.
+        keep: how many releases stay; None: all.
 
     Raises:
-        DeviceError: there is no previous release; the current one stays.
+        DeviceError: what shall be current is not there or not whole any more.
+    """
+    current, previous = links
+    said = json.dumps(report or {})
+    names = [failed or "-", said, current or "-", previous or "-", "-" if keep is None else str(keep)]
+    done = workspace.sh(scripts.PUT_BACK, _folder(workspace, name), *names)
+    _links(workspace, done, f"cannot return to {name} {current}")
+
+
+def rollback(workspace: Workspace, name: str, *, to: str | None = None) -> Release:
+    """Makes the previous release the current one, or the one called ``to``; a second call undoes the first.
+
+    Raises:
+        UsageError: no release, or several, have ids that begin with ``to``.
+        DeviceError: there is no previous release, or it is damaged or never passed; the current one stays.
     """
     folder = _folder(workspace, name)
-    done = workspace.sh(_ROLL_BACK, folder)
-    if done.exit_status in (41, 44):
-        active = state(workspace, name)[0]
-        what = f"{name} has no previous release" if active else f"no release of {name} is active"
-        known = [other for other in names(workspace) if other != name]
-        raise DeviceError(
-            f"{workspace.name}: {what}; nothing was changed",
-            hint=f"released there: {', '.join(known)}" if known and not active else "deploy another version first",
-        )
+    wanted = _called(workspace, name, to) if to is not None else "-"
+    done = workspace.sh(scripts.ROLL_BACK, folder, wanted)
+    if done.exit_status in (scripts.NO_FOLDER, scripts.NO_PREVIOUS):
+        raise _nothing_before(workspace, name, to)
     current, previous = _links(workspace, done, f"cannot roll back {name}")
     assert current is not None
     path = f"{folder}/{current}"
     return Release(name=name, id=current, path=path, model_path=f"{path}/model.tflite", previous=previous)
 
 
-def state(workspace: Workspace, name: str) -> tuple[str | None, str | None]:
+def state(workspace: Workspace, name: str) -> Links:
     """Ids of the current and of the previous release of ``name``; None where there is none."""
-    done = workspace.sh(_STATE, _folder(workspace, name))
-    return (None, None) if done.exit_status == 41 else _links(workspace, done, f"cannot read the releases of {name}")
+    done = workspace.sh(scripts.STATE, _folder(workspace, name))
+    if done.exit_status == scripts.NO_FOLDER:
+        return None, None
+    return _links(workspace, done, f"cannot read the releases of {name}")
 
 
 def names(workspace: Workspace) -> tuple[str, ...]:
-    """Models that have releases on the board."""
-    done = workspace.sh(
-        'cd "$1" 2>/dev/null || exit 0; for n in *; do [ -L "$n/current" ] && printf "%s\\n" "$n"; done; :',
-        workspace.path(FOLDER),
+    """Models that have a current release on the board."""
+    return tuple(model.name for model in deployed(workspace) if model.current is not None)
+
+
+def deployed(workspace: Workspace) -> tuple[Deployed, ...]:
+    """All models on a board with all their releases; only reads.
+
+    Raises:
+        DeviceError: the board does not answer.
+    """
+    root = workspace.path(FOLDER)
+    return parse_deployed(workspace.sh(scripts.LIST, root).text, root)
+
+
+def runtimes(workspace: Workspace) -> tuple[tuple[str, int], ...]:
+    """What was provisioned on a board: file name below ``runtime/`` and size in bytes."""
+    done = workspace.sh(scripts.RUNTIMES, workspace.path("runtime"))
+    pairs = (line.partition(" ") for line in done.text.splitlines())
+    return tuple((printable(name), int(size)) for size, _, name in pairs if size.isdigit())
+
+
+def parse_deployed(text: str, root: str) -> tuple[Deployed, ...]:
+    """The models from what the listing script prints; lines of any other form are left out."""
+    models: list[Deployed] = []
+    for line in text.split("\n"):
+        model = re.fullmatch(r"model ([0-9a-f]{12}|-|\S*) ([0-9a-f]{12}|-|\S*) (.+)", line)
+        release = re.fullmatch(r"release ([0-9a-f]{12}) (\d+|-) (\d+|-) (activated|-) (failed|-)", line)
+        if model:
+            current, previous = (link if re.fullmatch("[0-9a-f]{12}", link) else None for link in model.groups()[:2])
+            name = printable(model[3])
+            models.append(
+                Deployed(
+                    name=name,
+                    current=current,
+                    previous=previous if previous != current else None,
+                    stable_path=f"{root}/{name}/current/model.tflite",
+                    releases=(),
+                )
+            )
+        elif release and models:
+            listed = _listed(models[-1], release, root)
+            models[-1] = dataclasses.replace(models[-1], releases=(*models[-1].releases, listed))
+    return tuple(
+        dataclasses.replace(model, releases=tuple(sorted(model.releases, key=lambda r: -(r.since_s or 0))))
+        for model in sorted(models, key=lambda model: model.name)
     )
-    return tuple(sorted(done.text.splitlines()))
+
+
+def _listed(model: Deployed, found: re.Match[str], root: str) -> Listed:
+    identity, size, since, active, failed = found.groups()
+    state: State = "kept" if active == "activated" else "published"
+    if size == "-":
+        state = "incomplete"
+    elif identity == model.current:
+        state = "current"
+    elif failed == "failed":
+        state = "failed"
+    elif identity == model.previous:
+        state = "previous"
+    return Listed(
+        id=identity,
+        path=f"{root}/{model.name}/{identity}",
+        size_bytes=None if size == "-" else int(size),
+        since_s=None if since == "-" else int(since),
+        state=state,
+        failed=failed == "failed",
+    )
+
+
+def _push_manifest(workspace: Workspace, artifact: Artifact, folder: str, name: str, sha256: str) -> Pushed:
+    """The artifact's own manifest; a bare model gets one that says what it is."""
+    if artifact.manifest is not None:
+        return workspace.push_file(manifest_path(artifact.path), f"{folder}/manifest.json")
+    size = artifact.path.stat().st_size
+    content = {"schema": "edgekit.release/1", "name": name, "sha256": sha256, "size_bytes": size}
+    return workspace.push_bytes(json.dumps(content, indent=1).encode() + b"\n", f"{folder}/manifest.json")
+
+
+def _called(workspace: Workspace, name: str, to: str) -> str:
+    """The one release whose id begins with ``to``."""
+    known = [release.id for model in deployed(workspace) if model.name == name for release in model.releases]
+    found = [identity for identity in known if to and identity.startswith(to)]
+    if len(found) != 1:
+        what = "several releases" if found else "no release"
+        raise UsageError(
+            f"{workspace.name}: {what} of {name} called {printable(to)!r}",
+            hint=f"there: {', '.join(known)}" if known else f"edgekit devices show {workspace.name}",
+        )
+    return found[0]
+
+
+def _nothing_before(workspace: Workspace, name: str, to: str | None) -> DeviceError:
+    active = state(workspace, name)[0]
+    if to is not None and active:
+        return DeviceError(f"{workspace.name}: {name} {active} is current already; nothing was changed")
+    what = f"{name} has no previous release" if active else f"no release of {name} is active"
+    known = [other for other in names(workspace) if other != name]
+    return DeviceError(
+        f"{workspace.name}: {what}; nothing was changed",
+        hint=f"released there: {', '.join(known)}" if known and not active else "deploy another version first",
+    )
 
 
 def _sha256(artifact: Artifact) -> str:
@@ -192,9 +330,18 @@ def _folder(workspace: Workspace, name: str) -> str:
     return workspace.path(f"{FOLDER}/{_part(workspace, name)}")
 
 
-def _links(workspace: Workspace, done: Completed, what: str) -> tuple[str | None, str | None]:
+_REFUSED = {
+    scripts.NO_FOLDER: ("it is not on the board", "deploy it again"),
+    scripts.NOT_WHOLE: ("its model is not there or damaged", "deploy that version again: a damaged file is replaced"),
+    scripts.NEVER_ACTIVE: ("it failed, or was never active", "deploy that version: it is tested on the board first"),
+    scripts.IS_A_LINK: ("its folder is a link on the board", "remove the link there, or choose another --name"),
+}
+
+
+def _links(workspace: Workspace, done: Completed, what: str) -> Links:
     found = re.fullmatch(r"([0-9a-f]{12}|-) ([0-9a-f]{12}|-)\n?", done.text)
     if done.exit_status != 0 or not found:
-        raise DeviceError(f"{workspace.name}: {what}: {done.complaint or f'exit status {done.exit_status}'}")
+        why, hint = _REFUSED.get(done.exit_status, (done.complaint or f"exit status {done.exit_status}", None))
+        raise DeviceError(f"{workspace.name}: {what}: {why}; nothing was changed", hint=hint)
     current, previous = (None if link == "-" else link for link in found.groups())
     return current, previous

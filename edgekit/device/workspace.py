@@ -16,9 +16,10 @@ from edgekit.core.hashing import sha256_file
 from edgekit.device.facts_parse import disk_free
 from edgekit.device.transport.protocol import Completed, OnBytes, Transport, printable
 
-# `hash FILE BYTES`: openssl uses the processor's SHA instructions, which pays for its slow start on large files
-_HASH = r"""
-hash() {
+#: shell function `sha256_of FILE BYTES` (`hash` is an alias in mksh): openssl uses the processor's SHA instructions,
+#: which pays for its slow start on large files
+HASH = r"""
+sha256_of() {
   {
     { [ "$2" -gt 4000000 ] && openssl dgst -sha256 -r < "$1"; } || sha256sum < "$1" || busybox sha256sum < "$1" ||
     toybox sha256sum < "$1" || openssl dgst -sha256 -r < "$1" ||
@@ -32,7 +33,7 @@ print(h.hexdigest())' < "$1"
 
 # $1 folder, $2 name, $3 expected size. Prints what is there, its hash where the size fits, may we write; then df
 _PREPARE = (
-    _HASH
+    HASH
     + r"""
 LC_ALL=C; export LC_ALL; umask 077
 mkdir -p -- "$1" || exit 21
@@ -44,7 +45,7 @@ elif [ -d "$file" ]; then kind=folder
 elif [ -e "$file" ]; then kind=special
 else kind=none; fi
 if [ $kind = file ] && [ -r "$file" ]; then
-  if [ "$(($(wc -c < "$file")))" = "$3" ]; then digest=$(hash "$file" "$3"); fi
+  if [ "$(($(wc -c < "$file")))" = "$3" ]; then digest=$(sha256_of "$file" "$3"); fi
 fi
 if [ -w "$1" ]; then writable=yes; fi
 printf '%s %s %s\n' $kind "${digest:--}" $writable
@@ -55,17 +56,18 @@ exit 0
 
 # $1 temporary file, $2 destination, $3 mode. Prints size and hash of what has arrived; renames in a second command
 _VERIFY = (
-    _HASH
+    HASH
     + r"""
 LC_ALL=C; export LC_ALL
 [ -f "$1" ] && [ ! -L "$1" ] || { echo '- -'; exit 0; }
 size=$(($(wc -c < "$1")))
-digest=$(hash "$1" "$size")
+digest=$(sha256_of "$1" "$size")
 if [ "$size" = "$4" ] && [ "$digest" = "$5" ]; then
   chmod "$3" "$1" || exit 22
-  sync "$1" 2>/dev/null
+  sync "$1" 2>/dev/null || sync 2>/dev/null
   if [ -d "$2" ] && [ ! -L "$2" ]; then echo "$2 is a folder" >&2; exit 22; fi
   mv -fT -- "$1" "$2" 2>/dev/null || { if [ -L "$2" ]; then rm -f -- "$2"; fi; mv -f -- "$1" "$2"; } || exit 22
+  sync "${2%/*}/" 2>/dev/null || sync 2>/dev/null
 fi
 printf '%s %s\n' "$size" "${digest:--}"
 """
