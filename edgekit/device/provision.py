@@ -1,31 +1,32 @@
-"""Brings onto a board what runs models there: our payload and LiteRT's library, or finds a module it already has."""
+"""Brings onto a board what runs models there: carries out a plan, and sees that the runtime really loads."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, replace
+import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from edgekit.core import decode
-from edgekit.core.errors import DependencyError, DeviceError, RuntimeMissingError
+from edgekit.core.errors import DependencyError, RuntimeMissingError, TransferError
 from edgekit.core.events import EventSink, ignore, task
 from edgekit.core.hashing import sha256_file
 from edgekit.core.notice import Notice
 from edgekit.device.connect import Device
 from edgekit.device.facts import Facts
+from edgekit.device.provision_decide import LIBRARY, decide
+from edgekit.device.provision_plan import Choice, Plan, Runner, RuntimeName
+from edgekit.device.provision_present import Present, look
+from edgekit.device.provision_probe import explained, probe_runtime
+from edgekit.device.provision_stock import Stock, native_offer, take_stock
 from edgekit.device.workspace import Pushed
 from edgekit.runner import payload
-from edgekit.runner.answer import read_answer
 from edgekit.runner.protocol import Probe
-from edgekit.runner.runtimes import Library, choose_library
+from edgekit.runner.runtimes import Library, fetch_library
+from edgekit.runner.runtimes_wheels import ModuleArchive, fetch_module
 
-RuntimeName = Literal["auto", "litert", "native", "ai_edge_litert", "tflite_runtime", "benchmark_model"]
-Runner = Literal["payload", "native", "benchmark_model"]
+__all__ = ["BoardRuntime", "Runner", "RuntimeName", "plan_runtime", "prepare_runtime", "probe"]
 
-OLDEST_PYTHON = (3, 7)
-_MODULES: tuple[Literal["ai_edge_litert", "tflite_runtime"], ...] = ("ai_edge_litert", "tflite_runtime")
-_PROBE_TIME_LIMIT_S = 60.0
+_FOR_NATIVE = ("Python is not whole", "Python does not start")
+_FOR_ALL = ("failed to map segment", "noexec")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,24 @@ class BoardRuntime:
         return (self.python, *flags, self.runner_path)
 
 
+def plan_runtime(
+    device: Device,
+    facts: Facts,
+    *,
+    runtime: RuntimeName = "auto",
+    stateful: bool = False,
+    stock: Stock | None = None,
+) -> Plan:
+    """The plan for a board, with what it has already. Nothing is sent, downloaded or changed.
+
+    Raises:
+        DependencyError: a file that the user supplies is no ELF file.
+        DeviceError: the board does not answer.
+    """
+    stock = stock or _stock(device, facts, runtime)
+    return decide(device.name, facts, stock, look(device, facts), wanted=runtime, stateful=stateful)
+
+
 def prepare_runtime(
     device: Device,
     facts: Facts,
@@ -78,166 +97,286 @@ def prepare_runtime(
     Args:
         device: the board.
         facts: what it said about itself.
-        runtime: ``litert``: our library; a module's name: what is installed there; ``auto``: the library, and where
-            none can exist for this board, a module.
+        runtime: ``litert``: a library, started by our payload or, without Python, by the native runner; ``native``:
+            by that one; a module's name: the board's own, else pushed as wheels; ``benchmark_model``: the user's;
+            ``auto``: a library, and where none can exist for this board, a module.
         stateful: models with variable tensors (fused LSTM, SVDF) shall run; LiteRT's C API refuses to load them.
         on_event: gets the progress.
 
     Raises:
-        RuntimeMissingError: no Python or too old a one, no library for this board, or it does not load there.
-        DependencyError: the library cannot be downloaded.
+        RuntimeMissingError: nothing fits this board, or it does not load there.
+        DependencyError: something has to be downloaded and cannot be.
         DeviceError: the board could not be reached or written to.
     """
-    python = _python(device, facts)
+    stock = _stock(device, facts, runtime)
     with task("prepare the board's runtime", on_event):
-        pushed = _push(device, Path(payload.__file__), "payload.py")
-        if runtime in _MODULES:
-            return _module(device, python, pushed, runtime)
-        if stateful:
-            return _for_stateful(device, python, pushed, runtime)
-        try:
-            return _library(device, facts, python, pushed, on_event)
-        except RuntimeMissingError as error:
-            if runtime == "litert":
+        attempt = _Attempt(device, facts, stock, runtime, stateful, on_event)
+        return attempt.run()
+
+
+def _stock(device: Device, facts: Facts, runtime: RuntimeName) -> Stock:
+    target = device.target
+    return take_stock(facts, library=target.library, benchmark_model=target.benchmark_model, native=runtime == "native")
+
+
+class _Attempt:
+    """Goes through the choices of a plan until one works on the board."""
+
+    def __init__(
+        self, device: Device, facts: Facts, stock: Stock, runtime: RuntimeName, stateful: bool, on_event: EventSink
+    ) -> None:
+        self.device, self.facts, self.stock = device, facts, stock
+        self.runtime, self.stateful, self.on_event = runtime, stateful, on_event
+        self.failures: list[RuntimeMissingError] = []
+        self.tried: set[tuple[str, str, str, str]] = set()
+
+    def run(self) -> BoardRuntime:
+        """The first choice that works. The board is asked what it has only where no library serves: that takes time."""
+        plan = self._decide(None)
+        ready = self._first_of(plan)
+        if ready is None and self._native_may_help():
+            offer = native_offer(self.facts.abi, self.facts.libc)
+            self.stock = dataclasses.replace(self.stock, native=offer)
+            ready = self._first_of(self._decide(None))
+        if ready is None and not plan.looked and self._modules_may_help():
+            plan = self._decide(look(self.device, self.facts))
+            ready = self._first_of(plan)
+        if ready is not None:
+            return ready
+        if self.failures:  # what the board said of the first one is what has to be mended
+            raise self.failures[0]
+        raise RuntimeMissingError(
+            f"{self.device.name}: {plan.refusal}",
+            hint=plan.hint,
+            details={"ruled_out": {out.what: out.reason for out in plan.ruled_out}},
+        )
+
+    def _decide(self, present: Present | None) -> Plan:
+        return decide(self.device.name, self.facts, self.stock, present, wanted=self.runtime, stateful=self.stateful)
+
+    def _modules_may_help(self) -> bool:
+        return self.runtime not in ("litert", "native", "benchmark_model")
+
+    def _native_may_help(self) -> bool:
+        """Whether it was the board's Python that failed, not the library."""
+        said = self.failures[0].message if self.failures else ""
+        asked = self.runtime in ("auto", "litert") and self.stock.native is None
+        return asked and any(word in said for word in _FOR_NATIVE)
+
+    def _first_of(self, plan: Plan) -> BoardRuntime | None:
+        for choice in plan.choices:
+            if choice.key in self.tried or not self._worth_trying(choice):
+                continue
+            self.tried.add(choice.key)
+            try:
+                ready = carry_out(self.device, self.facts, choice, self.stock, on_event=self.on_event)
+            except RuntimeMissingError as error:
+                self.failures.append(error)
+            except DependencyError as error:
+                if self.failures:
+                    raise self.failures[0] from error
                 raise
-            return _instead(device, python, pushed, error)
+            else:
+                return dataclasses.replace(ready, notices=self._notices(choice, ready, plan))
+        return None
+
+    def _worth_trying(self, choice: Choice) -> bool:
+        """Whether the last failure may be cured by this choice; each one takes seconds on a slow board."""
+        if not self.failures:
+            return True
+        said = self.failures[-1].message
+        if choice.origin == "board":
+            return True
+        if any(word in said for word in _FOR_ALL):
+            return False  # nothing of ours can be loaded from this workspace
+        if choice.runner == "native":
+            return any(word in said for word in _FOR_NATIVE)
+        return "version `" in said or "SIGILL" in said or "numpy" in said
+
+    def _notices(self, choice: Choice, ready: BoardRuntime, plan: Plan) -> tuple[Notice, ...]:
+        if self.runtime != "auto" or ready.module is None:
+            return ()
+        reason = self.failures[0].message if self.failures else _because(plan)
+        whose = "its own" if choice.origin == "board" else "the pushed wheels of"
+        return (
+            Notice(
+                code="module-runtime",
+                message=f"{self.device.name} runs {whose} {ready.name} {ready.version}, not LiteRT's library: {reason}",
+                hint="int8 can be many times slower there: compare only with results of the same runtime",
+            ),
+        )
 
 
-def _python(device: Device, facts: Facts) -> str:
-    hint = f"on {device.name}: `sudo apt-get install python3` (nothing else is needed there)"
-    if facts.python is None:
-        raise RuntimeMissingError(f"{device.name}: there is no Python 3 on the board", hint=hint)
-    if facts.python.version[:2] < OLDEST_PYTHON:
-        found = ".".join(map(str, facts.python.version))
-        raise RuntimeMissingError(f"{device.name}: Python {found} is too old: 3.7 is the oldest that works", hint=hint)
-    return facts.python.path
+def _because(plan: Plan) -> str:
+    """Why it is not the library."""
+    return "; ".join(f"{out.what}: {out.reason}" for out in plan.ruled_out if out.what.startswith("LiteRT"))
 
 
-def _push(device: Device, local: Path, name: str) -> Pushed:
-    """Puts a file of ours where its content says, so that nothing is ever overwritten or sent twice."""
-    return device.workspace.push_file(local, f"runtime/{sha256_file(local)[:12]}/{name}")
+def carry_out(
+    device: Device, facts: Facts, choice: Choice, stock: Stock, *, on_event: EventSink = ignore
+) -> BoardRuntime:
+    """Fetches what a choice needs, sends it, and lets the board load it.
 
-
-def _library(device: Device, facts: Facts, python: str, pushed: Pushed, on_event: EventSink) -> BoardRuntime:
-    """The newest library that the board's glibc promises to load and that the board then does load."""
-    failures: dict[str, RuntimeMissingError] = {}
-    while True:
-        try:
-            library = choose_library(
-                facts.abi, facts.libc, facts.libc_version, reject=failures.keys(), on_event=on_event
-            )
-        except (RuntimeMissingError, DependencyError) as error:
-            if failures:  # what the board said of the newest one is what has to be mended
-                raise next(iter(failures.values())) from error
-            if isinstance(error, DependencyError):
-                raise
-            raise _of(device, error) from error
+    Raises:
+        RuntimeMissingError: it does not load there.
+        DependencyError: it cannot be downloaded.
+        DeviceError: the board could not be reached or written to.
+    """
+    if choice.runner == "benchmark_model":
+        return _send_benchmark_model(device, stock)
+    library = _library_of(choice, facts, stock, on_event)
+    archive = _archive_of(choice, facts, stock, on_event)
+    runner = _send_runner(device, choice, stock)
+    sent = runner.uploaded_bytes
+    library_path = module_path = None
+    if library is not None:
         at = _push(device, library.path, library.path.name)
-        candidate = BoardRuntime(
-            python=python,
-            runner_path=pushed.path,
-            library_path=at.path,
-            module=None,
-            name="LiteRT C API",
-            version=library.version,
-            uploaded_bytes=pushed.uploaded_bytes + at.uploaded_bytes,
-        )
-        try:
-            probe(device, candidate)
-        except RuntimeMissingError as error:
-            failures[library.version] = _explained(error, library, facts)
-            if "version `" not in error.message:  # only a missing version of a symbol is cured by an older release
-                raise failures[library.version] from error
-            continue
-        return candidate
-
-
-def _explained(error: RuntimeMissingError, library: Library, facts: Facts) -> RuntimeMissingError:
-    """The loader's complaint, with the way out."""
-    text = error.message
-    hint = error.hint or "install what the message names on the board"
-    if "failed to map segment" in text:
-        hint = "the workspace is on a file system mounted noexec: give the board another `workspace` in the inventory"
-    elif "libstdc++" in text or "GLIBCXX" in text:
-        hint = "`sudo apt-get install libstdc++6` on the board" + (
-            f"; LiteRT {library.version} needs GLIBCXX {library.glibcxx_needed}" if library.glibcxx_needed else ""
-        )
-    elif "wrong ELF class" in text or "cannot open shared object file: No such file" in text:
-        bits = facts.python.bits if facts.python else None
-        if bits and facts.userland_bits and bits != facts.userland_bits:
-            hint = f"the board's Python is a {bits}-bit program: install the {facts.userland_bits}-bit one"
-    elif "GLIBC_" in text:
-        hint = f"LiteRT {library.version} needs glibc {library.glibc_needed}: upgrade the board's system"
-    return RuntimeMissingError(text, hint=hint, details=error.details)
-
-
-def _for_stateful(device: Device, python: str, pushed: Pushed, runtime: RuntimeName) -> BoardRuntime:
-    refusal = RuntimeMissingError(
-        f"{device.name}: LiteRT's C library does not load models with stateful ops (fused LSTM, SVDF) yet",
-        hint="`pip install ai-edge-litert` on the board, then --runtime ai_edge_litert; or build the LSTM with "
-        "unroll=True",
+        library_path, sent = at.path, sent + at.uploaded_bytes
+    if archive is not None:
+        module_path, uploaded = _send_archive(device, facts, archive)
+        sent += uploaded
+    ready = BoardRuntime(
+        runner=choice.runner,
+        python=choice.python,
+        runner_path=runner.path,
+        library_path=library_path,
+        module=choice.module,
+        module_path=module_path,
+        name=choice.name,
+        version=choice.version,
+        uploaded_bytes=sent,
     )
-    if runtime == "litert":
-        raise refusal
-    return _instead(device, python, pushed, refusal)
-
-
-def _instead(device: Device, python: str, pushed: Pushed, error: RuntimeMissingError) -> BoardRuntime:
-    """A module that the board happens to have, where no library can run; else ``error``."""
-    for name in _MODULES:
-        try:
-            found = _module(device, python, pushed, name)
-        except RuntimeMissingError:
-            continue
-        notice = Notice(
-            code="module-runtime",
-            message=f"{device.name} runs its own {name} {found.version}, not LiteRT's library: {error.message}",
-            hint="int8 can be many times slower there: compare only with results of the same runtime",
-        )
-        return replace(found, notices=(notice,))
-    raise _of(device, error)
-
-
-def _module(device: Device, python: str, pushed: Pushed, name: str) -> BoardRuntime:
-    runtime = BoardRuntime(
-        python=python,
-        runner_path=pushed.path,
-        library_path=None,
-        module=name,
-        name=name,
-        version="",
-        uploaded_bytes=pushed.uploaded_bytes,
-    )
-    return replace(runtime, version=probe(device, runtime).version)
+    try:
+        said = probe(device, ready)
+    except RuntimeMissingError as error:
+        if archive is not None and module_path is not None:
+            _forget_archive(device, module_path)  # files may have been lost there: the next run sends them again
+        raise explained(error, choice, library, facts) from error
+    if choice.module is not None:
+        ready = dataclasses.replace(ready, version=said.version)
+    return ready
 
 
 def probe(device: Device, runtime: BoardRuntime) -> Probe:
-    """Starts the payload on the board and lets it load the runtime, without a model.
+    """Starts the runner on the board and lets it load the runtime, without a model.
 
     Raises:
         RuntimeMissingError: it does not load; the message is the loader's own.
         DeviceError: the process crashed or did not answer.
     """
-    request = {
-        "mode": "probe",
-        "library": runtime.library_path,
-        "module": runtime.module,
-        "module_path": runtime.module_path,
-        "time_limit_s": _PROBE_TIME_LIMIT_S,
-    }
-    done = device.transport.run(
-        list(runtime.argv), stdin=json.dumps(request).encode() + b"\n", timeout_s=_PROBE_TIME_LIMIT_S + 5
+    return probe_runtime(
+        device,
+        runtime.argv,
+        runner=runtime.runner,
+        library=runtime.library_path,
+        module=runtime.module,
+        module_path=runtime.module_path,
     )
-    try:
-        answer = read_answer(done.stdout, done.stderr, done.exit_status, board=device.name)
-    except DeviceError as error:
-        if type(error) is DeviceError:  # a crash while loading means that this runtime does not run here
-            raise RuntimeMissingError(error.message, hint=error.hint, details=error.details) from error
-        raise
-    return decode.from_json(Probe, answer, source=f"{device.name}: the runner's answer", error=DeviceError)
 
 
-def _of(device: Device, error: RuntimeMissingError) -> RuntimeMissingError:
-    if error.message.startswith(f"{device.name}: "):
-        return error
-    return RuntimeMissingError(f"{device.name}: {error.message}", hint=error.hint, details=error.details)
+def _push(device: Device, local: Path, name: str, *, executable: bool = False) -> Pushed:
+    """Puts a file of ours where its content says, so that nothing is ever overwritten or sent twice."""
+    return device.workspace.push_file(local, f"runtime/{sha256_file(local)[:12]}/{name}", executable=executable)
+
+
+def _send_runner(device: Device, choice: Choice, stock: Stock) -> Pushed:
+    if choice.runner == "native":
+        assert stock.native is not None
+        assert stock.native.path is not None
+        return _push(device, stock.native.path, "edgekit-runner", executable=True)
+    return _push(device, Path(payload.__file__), "payload.py")
+
+
+def _send_benchmark_model(device: Device, stock: Stock) -> BoardRuntime:
+    supplied = stock.benchmark_model
+    assert supplied is not None
+    at = _push(device, supplied.path, "benchmark_model", executable=True)
+    return BoardRuntime(
+        runner="benchmark_model",
+        python=None,
+        runner_path=at.path,
+        library_path=None,
+        module=None,
+        name="benchmark_model",
+        version=supplied.version,
+        uploaded_bytes=at.uploaded_bytes,
+    )
+
+
+def _library_of(choice: Choice, facts: Facts, stock: Stock, on_event: EventSink) -> Library | None:
+    if choice.name != LIBRARY:
+        return None
+    if choice.origin == "supplied":
+        supplied = stock.library
+        assert supplied is not None
+        return Library(
+            path=supplied.path,
+            version=supplied.version,
+            abi=supplied.elf.abi,
+            sha256=supplied.sha256,
+            size_bytes=supplied.size_bytes,
+            glibc_needed=supplied.elf.versions.get("GLIBC"),
+            glibcxx_needed=supplied.elf.versions.get("GLIBCXX"),
+            needed=supplied.elf.needed,
+            source="supplied",
+        )
+    return fetch_library(choice.version, facts.abi or "", on_event=on_event)
+
+
+def _archive_of(choice: Choice, facts: Facts, stock: Stock, on_event: EventSink) -> ModuleArchive | None:
+    if choice.origin != "wheels":
+        return None
+    releases = {(offer.release.module, offer.release.version): offer.release for offer in stock.modules}
+    assert facts.python is not None
+    return fetch_module(
+        releases[choice.name, choice.version],  # type: ignore[index]  # a choice's name is a plain string
+        abi=facts.abi or "",
+        python=facts.python.version,
+        libc_version=facts.libc_version,
+        with_numpy=choice.with_numpy,
+        on_event=on_event,
+    )
+
+
+# $1 archive, $2 folder that it becomes. Whole or not at all: unpacked aside, then renamed
+_UNPACK = r"""
+LC_ALL=C; export LC_ALL; umask 077
+rm -rf -- "$2".part.*
+mkdir -- "$2.part.$$" || exit 21
+tar -xzf "$1" -C "$2.part.$$" || { rm -rf -- "$2.part.$$"; exit 22; }
+rm -f -- "$1"
+sync 2>/dev/null
+mv -- "$2.part.$$" "$2" || { rm -rf -- "$2.part.$$"; exit 23; }
+"""
+
+
+def _send_archive(device: Device, facts: Facts, archive: ModuleArchive) -> tuple[str, int]:
+    """The folder on the board with the module, and what had to be sent."""
+    folder = device.workspace.path(f"runtime/{archive.sha256[:12]}/packages")
+    if device.workspace.sh('[ -d "$1" ] && [ ! -L "$1" ]', folder).exit_status == 0:
+        return folder, 0
+    free, needs = facts.disk_free_bytes, archive.size_bytes + archive.unpacked_bytes
+    if free is not None and free < needs:
+        from edgekit.core import units
+
+        raise TransferError(
+            f"{device.name}: no space: {archive.module} {archive.version} needs {units.size(needs)}, "
+            f"the workspace has {units.size(free)}",
+            hint="free some space on the board, or choose another workspace in its profile",
+            details={"needs_bytes": needs, "free_bytes": free},
+        )
+    pushed = _push(device, archive.path, "packages.tar.gz")
+    done = device.workspace.sh(_UNPACK, pushed.path, folder, timeout_s=600)
+    if done.exit_status != 0:
+        device.workspace.sh('rm -f -- "$1"', pushed.path)
+        raise TransferError(
+            f"{device.name}: cannot unpack {archive.path.name}: {done.complaint or f'status {done.exit_status}'}",
+            hint="it needs `tar` and `gzip` there, and room for "
+            f"{archive.unpacked_bytes // 1_000_000} MB: free some space, or install them",
+        )
+    return folder, pushed.uploaded_bytes
+
+
+def _forget_archive(device: Device, folder: str) -> None:
+    """Takes a module's folder away again: it was not seen to work."""
+    device.workspace.sh('rm -rf -- "$1"', folder, timeout_s=120)
