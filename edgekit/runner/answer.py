@@ -33,6 +33,7 @@ _FAILURES: dict[str, tuple[type[EdgekitError], str | None]] = {
     "library-abi": (RuntimeMissingError, "use another LiteRT release"),
     "module-missing": (RuntimeMissingError, "install it on the board: `python3 -m pip install MODULE 'numpy<2'`"),
     "module-broken": (RuntimeMissingError, "tflite_runtime needs numpy 1 on the board: `pip install 'numpy<2'`"),
+    "module-unsupported": (RuntimeMissingError, "give it a LiteRT library, or use the runner for Python on this board"),
     "samples": (DeviceError, "the samples do not fit the model: make the artifact again, or check its manifest"),
     "cpus": (UsageError, "choose cores that are online on the board"),
     "runtime": (DeviceError, "see `edgekit audit MODEL.tflite`; the runtime's own words are in the details"),

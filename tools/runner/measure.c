@@ -1,0 +1,147 @@
+/* The loops: see measure.h. */
+#include "measure.h"
+
+#include "process.h"
+
+static const int64_t QUICK_NS = 100000;     /* a run below this is timed in batches ... */
+static const int64_t BATCH_NS = 200000;     /* ... of about this length, so that the clock's cost stays below 1 % */
+static const int64_t GLANCE_NS = 1000000000; /* sensors are looked at this often during the measured loop */
+static const int64_t MOST_RUNS = 1000000000000;
+
+static int64_t nanoseconds(const Json *request, const char *key) { return (int64_t)(want_seconds(request, key) * 1e9); }
+
+Bounds warm_up_bounds(const Json *request) {
+  Bounds bounds = {0};
+  bounds.warmup_runs = want_whole(request, "warmup_runs", 0, MOST_RUNS);
+  bounds.warmup_ns = nanoseconds(request, "warmup_s");
+  bounds.warmup_max_ns = nanoseconds(request, "warmup_max_s");
+  if (bounds.warmup_max_ns < bounds.warmup_ns) bounds.warmup_max_ns = bounds.warmup_ns;
+  return bounds;
+}
+
+void add_run_bounds(Bounds *bounds, const Json *request) {
+  bounds->min_runs = want_whole(request, "min_runs", 0, MOST_RUNS);
+  bounds->min_ns = nanoseconds(request, "min_s");
+  bounds->max_ns = nanoseconds(request, "max_s");
+}
+
+bool enough(const Bounds *bounds, int64_t count, int64_t elapsed) {
+  return (count >= bounds->min_runs && elapsed >= bounds->min_ns) || elapsed >= bounds->max_ns;
+}
+
+int64_t calibrate(void) {
+  int64_t best = 0;
+  for (int round = 0; round < 5; round++) {
+    int64_t start = now();
+    uint32_t value = 1;
+    for (int i = 0; i < 200000; i++) {
+      value = value * 69069 + 1;
+      __asm__ volatile("" : "+r"(value)); /* so that no compiler sees through it */
+    }
+    int64_t spent = now() - start;
+    if (!best || spent < best) best = spent;
+  }
+  return best;
+}
+
+/* The median of up to ten values (the upper one of two). */
+static int64_t middle(const int64_t *values, size_t count) {
+  int64_t sorted[10] = {0};
+  for (size_t i = 0; i < count; i++) {
+    size_t place = i;
+    for (; place && sorted[place - 1] > values[i]; place--) sorted[place] = sorted[place - 1];
+    sorted[place] = values[i];
+  }
+  return sorted[count / 2];
+}
+
+void warm_up(WarmUp *result, Samples *samples, const Bounds *bounds) {
+  int64_t recent[10] = {0}, begin = now(), count = 0;
+  for (;;) {
+    put_next_sample(samples);
+    int64_t spent = engine_run(samples->engine);
+    recent[count % 10] = spent;
+    if (count < WARMUP_KEPT) result->series[count] = spent;
+    count++;
+    int64_t elapsed = now() - begin;
+    if (count < bounds->warmup_runs || elapsed < bounds->warmup_ns) continue;
+    result->steady = true;
+    if (count >= 10) {
+      int64_t ordered[10];
+      for (int64_t i = 0; i < 10; i++) ordered[i] = recent[(count + i) % 10];
+      result->steady = (double)middle(ordered + 5, 5) >= 0.95 * (double)middle(ordered, 5);
+    }
+    if (result->steady || elapsed >= bounds->warmup_max_ns) break;
+  }
+  result->kept = (size_t)(count < WARMUP_KEPT ? count : WARMUP_KEPT);
+  result->typical = middle(recent, (size_t)(count < 10 ? count : 10));
+}
+
+static int64_t batch_of(int64_t typical) {
+  if (typical >= QUICK_NS) return 1;
+  int64_t batch = BATCH_NS / (typical > 1 ? typical : 1);
+  return batch < 2 ? 2 : batch > 1000 ? 1000 : batch;
+}
+
+/* Nanoseconds of an entry: one run, or a batch of them divided by their number. */
+static int64_t time_entry(Engine *engine, int64_t batch, int64_t *stop) {
+  Side *in = &engine->inputs, *out = &engine->outputs;
+  int status = 0;
+  int64_t start = now();
+  for (int64_t i = 0; i < batch; i++)
+    status |= engine->run(engine->compiled, 0, in->count, in->buffers, out->count, out->buffers);
+  *stop = now();
+  check(status, "the model failed to run");
+  int64_t entry = (*stop - start) / batch;
+  return entry > 1 ? entry : 1;
+}
+
+static size_t first_room(const Bounds *bounds, int64_t entry_ns) {
+  int64_t room = bounds->min_runs + 2 * bounds->min_ns / entry_ns + 1024;
+  return room < (int64_t)(SIZE_MAX / 16) ? (size_t)room : SIZE_MAX / 16;
+}
+
+void measure(Text *json, Samples *samples, const Bounds *bounds, int64_t typical, Glances *glances) {
+  int64_t batch = batch_of(typical);
+  size_t room = first_room(bounds, (typical > 1 ? typical : 1) * batch), count = 0;
+  int64_t *entries = need(malloc(room * sizeof *entries));
+  struct rusage before = {0}, after = {0};
+  int64_t pressure = pressure_us(), stop = 0;
+  getrusage(RUSAGE_SELF, &before);
+  int64_t cpu = cpu_time(), begin = now(), next_glance = begin + GLANCE_NS;
+  for (;;) {
+    put_next_sample(samples);
+    int64_t entry = time_entry(samples->engine, batch, &stop);
+    if (count == room) entries = need(realloc(entries, (room += room / 2 + 1024) * sizeof *entries));
+    entries[count++] = entry;
+    if (enough(bounds, (int64_t)count, stop - begin)) break;
+    if (stop >= next_glance) {
+      glance(glances);
+      next_glance = now() + GLANCE_NS;
+    }
+  }
+  int64_t wall = now() - begin;
+  cpu = cpu_time() - cpu;
+  getrusage(RUSAGE_SELF, &after);
+  int64_t waited = pressure_us();
+  text_put(json, "\"latency_ns\": ");
+  text_numbers(json, entries, count);
+  text_put(json, ", \"batch\": %lld, \"call_ns\": 0, \"cpu_ns\": %lld, \"wall_ns\": %lld, ", (long long)batch,
+           (long long)cpu, (long long)wall);
+  text_put(json, "\"involuntary_switches\": %ld, \"major_faults\": %ld, ",
+           after.involuntary_switches - before.involuntary_switches, after.major_faults - before.major_faults);
+  if (pressure < 0 || waited < 0)
+    text_put(json, "\"pressure_us\": null, ");
+  else
+    text_put(json, "\"pressure_us\": %lld, ", (long long)(waited - pressure));
+}
+
+int64_t repeat(Samples *samples, const Bounds *bounds) {
+  int64_t begin = now(), count = 0;
+  do {
+    put_next_sample(samples);
+    engine_run(samples->engine);
+    count++;
+  } while (!enough(bounds, count, now() - begin));
+  return count;
+}
