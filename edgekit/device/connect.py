@@ -26,7 +26,7 @@ class Device:
         name: as the user calls it.
         profile: what kind of board it is.
         target: where it was found.
-        transport: the open way to it.
+        transport: the open way to it; while the board is locked, one that runs commands under the lock only.
     """
 
     def __init__(self, target: Target, transport: Transport) -> None:
@@ -52,7 +52,7 @@ class Device:
             )
         return f"{home.rstrip('/')}/{wanted.removeprefix('~/')}"
 
-    @functools.cached_property
+    @property
     def workspace(self) -> Workspace:
         """Our folder on the board."""
         return Workspace(self.transport, self.root, name=self.name)
@@ -98,7 +98,10 @@ def connect(target: Target, *, ask: Ask = None, timeout_s: float = 10.0) -> Devi
     if target.is_local:
         return Device(target, LocalTransport())
     if target.ssh is None:
-        raise DeviceError(f"{target.name}: adb is not there yet")
+        from edgekit.device.transport.adb import open_adb
+
+        assert target.serial is not None
+        return Device(target, open_adb(target.serial, name=target.name, timeout_s=timeout_s))
     from edgekit.device.transport.session import open_session
     from edgekit.device.transport.ssh import SshTransport
 

@@ -13,7 +13,7 @@ from typing import IO
 
 from edgekit.core.errors import DeadlineError, DeviceError
 from edgekit.device.transport.first_line import FirstLine
-from edgekit.device.transport.protocol import complaint, quoted
+from edgekit.device.transport.protocol import complaint, shown
 
 _END_LIMIT_S = 2.0
 _KEEP = 1 << 14
@@ -36,7 +36,6 @@ class HeldProcess:
     @classmethod
     def start(cls, argv: Sequence[str], *, timeout_s: float) -> HeldProcess:
         """See :meth:`Transport.hold`."""
-        shown = quoted(argv)[:80]
         try:
             process = subprocess.Popen(
                 list(argv),
@@ -49,16 +48,16 @@ class HeldProcess:
         except (OSError, ValueError) as error:
             status = 127 if isinstance(error, FileNotFoundError) else 126
             details: dict[str, object] = {"exit_status": status, "stdout": "", "stderr": str(error)}
-            raise DeviceError(f"local: `{shown}` cannot be started: {error}", details=details) from error
+            raise DeviceError(f"local: `{shown(argv)}` cannot be started: {error}", details=details) from error
         held = cls(process)
         try:
             if not held._first.wait(timeout_s):
                 raise DeadlineError(
-                    f"local: `{shown}` said nothing within {timeout_s:.0f} s and was killed",
+                    f"local: `{shown(argv)}` said nothing within {timeout_s:.0f} s and was killed",
                     details={"argv": list(argv), "timeout_s": timeout_s},
                 )
             if held._first.line is None:
-                raise held._ended_first(shown)
+                raise held._ended_first(argv)
         except BaseException:
             held.close()
             raise
@@ -94,7 +93,7 @@ class HeldProcess:
         for reader in self._readers:
             reader.join(_END_LIMIT_S)
 
-    def _ended_first(self, shown: str) -> DeviceError:
+    def _ended_first(self, argv: Sequence[str]) -> DeviceError:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_END_LIMIT_S)
         self._readers[1].join(_END_LIMIT_S)
@@ -102,7 +101,7 @@ class HeldProcess:
         status = -1 if code is None else code if code >= 0 else 128 - code
         stderr = bytes(self._errors)
         return DeviceError(
-            f"local: `{shown}` ended: {complaint(stderr) or f'exit status {status}'}",
+            f"local: `{shown(argv)}` ended: {complaint(stderr) or f'exit status {status}'}",
             details={"exit_status": status, "stdout": self._first.text, "stderr": stderr.decode("utf-8", "replace")},
         )
 

@@ -14,7 +14,7 @@ from typing import IO
 
 from edgekit.core.errors import DeadlineError, DeviceError, TransferError, UnreachableError
 from edgekit.device.transport.held_process import HeldProcess
-from edgekit.device.transport.protocol import Completed, OnBytes, quoted
+from edgekit.device.transport.protocol import Completed, OnBytes, shown
 
 _PIECE = 1 << 20
 
@@ -37,7 +37,7 @@ class LocalTransport:
         """See :meth:`Transport.run`; the whole process group is killed at the deadline."""
         begin = time.monotonic()
         if self._closed:
-            raise UnreachableError(f"local: closed before `{quoted(argv)[:80]}`")
+            raise UnreachableError(f"local: closed before `{shown(argv)}`")
         try:
             process = subprocess.Popen(
                 list(argv),
@@ -64,7 +64,7 @@ class LocalTransport:
             _kill(process)
             if isinstance(error, subprocess.TimeoutExpired):
                 raise DeadlineError(
-                    f"local: `{quoted(argv)[:200]}` did not end within {timeout_s:.0f} s and was killed",
+                    f"local: `{shown(argv)}` did not end within {timeout_s:.0f} s and was killed",
                     details={"argv": list(argv), "timeout_s": timeout_s},
                 ) from None
             raise
@@ -168,7 +168,7 @@ def _drain(
                 collected += block
                 if len(collected) > limit:
                     if key.fileobj is process.stdout:
-                        raise DeviceError(f"local: `{quoted(argv)[:200]}` printed more than {limit} bytes")
+                        raise DeviceError(f"local: `{shown(argv)}` printed more than {limit} bytes")
                     del collected[:-limit]
     return bytes(outputs[process.stdout]), bytes(outputs[process.stderr])
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 OnBytes = Callable[[int], None]
+#: the name ($0) of a script that runs what follows its first ``--``
+GUARDED = "edgekit-guard"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +130,14 @@ class Transport(Protocol):
 def quoted(argv: Sequence[str]) -> str:
     """The one place where an argv becomes text for a POSIX shell."""
     return shlex.join(argv)
+
+
+def shown(argv: Sequence[str]) -> str:
+    """A command for messages: a script is not shown at length, and one that guards a command not at all."""
+    words = list(argv)
+    if GUARDED in words[:4]:
+        words = words[words.index("--") + 1 :]
+    return printable(quoted(words))[:80]
 
 
 def complaint(stderr: bytes) -> str:

@@ -16,7 +16,7 @@ from edgekit.device.transport import faults
 from edgekit.device.transport.framing import Framed, Tail
 from edgekit.device.transport.held_channel import HeldChannel
 from edgekit.device.transport.paramiko_door import load
-from edgekit.device.transport.protocol import Completed, OnBytes, complaint, printable, quoted
+from edgekit.device.transport.protocol import Completed, OnBytes, complaint, printable, quoted, shown
 from edgekit.device.transport.session import Deadlines, Session
 from edgekit.device.transport.watchdog import Watchdog
 
@@ -73,7 +73,7 @@ class SshTransport:
             out.extend(block)
             if len(out) > output_limit_bytes:
                 raise DeviceError(
-                    f"{self.name}: `{_shown(argv)}` printed more than {output_limit_bytes} bytes and was killed"
+                    f"{self.name}: `{shown(argv)}` printed more than {output_limit_bytes} bytes and was killed"
                 )
 
         begin = time.monotonic()
@@ -84,7 +84,7 @@ class SshTransport:
         except EdgekitError as error:
             if talk.broken_off:
                 raise DeadlineError(
-                    f"{self.name}: `{_shown(argv)}` did not end within {timeout_s:.0f} s and was killed",
+                    f"{self.name}: `{shown(argv)}` did not end within {timeout_s:.0f} s and was killed",
                     hint="is the board overloaded, or did it freeze?",
                     details={"argv": list(argv), "timeout_s": timeout_s},
                 ) from error
@@ -103,23 +103,23 @@ class SshTransport:
         try:
             session, channel = self._channel()
         except (load().SSHException, EOFError, OSError) as error:
-            raise faults.lost(error, name=self.name, doing=f"running `{_shown(argv)}`") from error
+            raise faults.lost(error, name=self.name, doing=f"running `{shown(argv)}`") from error
         held = HeldChannel(channel, self._marker, kill=lambda pid: self._kill(session, pid))
         try:
             held.start(f"exec {command}")
             if not held.speaks(timeout_s):
                 raise DeadlineError(
-                    f"{self.name}: `{_shown(argv)}` said nothing within {timeout_s:.0f} s and was killed",
+                    f"{self.name}: `{shown(argv)}` said nothing within {timeout_s:.0f} s and was killed",
                     hint="is the board overloaded, or did it freeze?",
                     details={"argv": list(argv), "timeout_s": timeout_s},
                 )
-            if why := held.ended_first(name=self.name, shown=_shown(argv)):
+            if why := held.ended_first(name=self.name, shown=shown(argv)):
                 if not session.alive:
                     raise EOFError
                 raise why
         except (load().SSHException, EOFError, OSError) as error:
             held.close()
-            raise faults.lost(error, name=self.name, doing=f"running `{_shown(argv)}`") from error
+            raise faults.lost(error, name=self.name, doing=f"running `{shown(argv)}`") from error
         except BaseException:
             held.close()
             raise
@@ -201,7 +201,7 @@ class SshTransport:
         """Runs ``argv`` in a channel, to its end."""
         command = self._command(argv)
         if self._closed:
-            raise UnreachableError(f"{self.name}: the connection was closed before `{_shown(argv)}`")
+            raise UnreachableError(f"{self.name}: the connection was closed before `{shown(argv)}`")
         self._talks.add(talk)
         try:
             talk.session, talk.channel = self._channel()
@@ -212,7 +212,7 @@ class SshTransport:
             self._kill(talk.session, talk.framed.pid)
             raise
         except (load().SSHException, EOFError, OSError) as error:
-            raise faults.lost(error, name=self.name, doing=f"running `{_shown(argv)}`") from error
+            raise faults.lost(error, name=self.name, doing=f"running `{shown(argv)}`") from error
         except BaseException:
             self._kill(talk.session, talk.framed.pid)
             raise
@@ -229,7 +229,7 @@ class SshTransport:
                 hint="does the account have a login shell and a POSIX `sh`? try `ssh BOARD sh -c true`",
             )
         if talk.status == -1:
-            raise DeviceError(f"{self.name}: `{_shown(argv)}` was ended on the board: its shell was killed")
+            raise DeviceError(f"{self.name}: `{shown(argv)}` was ended on the board: its shell was killed")
 
     def _command(self, argv: Sequence[str]) -> str:
         command = quoted(["sh", "-c", _FRAME, self._marker.decode(), *argv])
@@ -348,8 +348,3 @@ def _pieces(stream: IO[bytes], size: int, on_bytes: OnBytes | None) -> Iterator[
 
 def _nothing(block: bytes) -> None:
     """The sink of commands that print nothing."""
-
-
-def _shown(argv: Sequence[str]) -> str:
-    """A command for messages: a script is not shown at length."""
-    return printable(quoted(argv))[:80]
