@@ -1,4 +1,4 @@
-"""Runs jobs on a board: one fresh process each, its answer checked; and the smoke test of a model that was pushed."""
+"""Runs jobs on a board: one fresh process each, its answer checked."""
 
 from __future__ import annotations
 
@@ -10,27 +10,23 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from edgekit.core import decode
-from edgekit.core.artifact import Artifact, GoldenSample, TensorSpec
+from edgekit.core.artifact import Artifact
 from edgekit.core.errors import DeviceError
-from edgekit.core.hashing import sha256_file
 from edgekit.core.notice import Notice
 from edgekit.device.connect import Device
 from edgekit.device.provision import BoardRuntime
 from edgekit.device.random_inputs import random_inputs
 from edgekit.runner.answer import read_answer, read_profile, read_trial
-from edgekit.runner.compare import SmokeResult, compare_outputs
-from edgekit.runner.host import host_outputs
 from edgekit.runner.protocol import Description, Job, Profile, Trial
 
 __all__ = [
     "PushedSamples",
-    "SmokeResult",
+    "decoded",
     "describe_model",
     "new_job",
     "profile_job",
     "push_samples",
     "run_job",
-    "smoke_test",
 ]
 
 _OUTPUT_LIMIT_BYTES = 256 << 20  # smoke outputs in base64, or minutes of samples
@@ -94,6 +90,10 @@ def run_job(device: Device, runtime: BoardRuntime, job: Job, timeout_s: float) -
         ModelError: the runtime cannot use this model.
         DeviceError: crash, kill, out of memory, no answer, an implausible answer.
     """
+    if runtime.runner == "benchmark_model":
+        from edgekit.device.benchmark_model import run_benchmark_model
+
+        return run_benchmark_model(device, runtime, job, timeout_s)
     answer = _answer(device, runtime, job, timeout_s)
     return read_trial(answer, board=device.name, mode=job.mode, model_sha256=job.model_sha256)
 
@@ -170,88 +170,6 @@ def push_samples(
     return PushedSamples(paths=paths, uploaded_bytes=uploaded, contents=contents, notices=notices)
 
 
-def smoke_test(
-    device: Device,
-    runtime: BoardRuntime,
-    model_path: str,
-    artifact: Artifact,
-    *,
-    samples: PushedSamples | None = None,
-    num_threads: int = 1,
-    timeout_s: float = 300.0,
-) -> SmokeResult:
-    """Runs the artifact's golden inputs on the board and compares what comes out with the golden outputs.
-
-    A bare ``.tflite`` has none: it is run with random inputs, and what comes out is compared with what LiteRT gives on
-    this machine; where this machine has no LiteRT, only crashes and NaN can be seen.
-
-    Args:
-        device, runtime: the board and what runs there.
-        model_path: of the .tflite on the board.
-        artifact: the same model here.
-        samples: from :func:`push_samples`, where that was done already.
-        num_threads: of the interpreter.
-        timeout_s: for all samples together.
-
-    Raises:
-        EdgekitError: see :func:`run_job`; a wrong output is no error but a result that is not ``ok``.
-    """
-    manifest = artifact.manifest
-    sha256 = manifest.sha256 if manifest else sha256_file(artifact.path)
-    pushed = samples or push_samples(device, artifact, runtime=runtime, model_path=model_path)
-    job = new_job(
-        runtime,
-        mode="smoke",
-        model_path=model_path,
-        model_sha256=sha256,
-        samples=pushed.paths,
-        num_threads=num_threads,
-    )
-    trial = run_job(device, runtime, job, timeout_s)
-    found = [[_decoded(text, device) for text in sample] for sample in trial.outputs]
-    if manifest is None or not manifest.golden:
-        return _compared_with_host(artifact, pushed, trial, found)
-    golden = [[tensor.raw() for tensor in sample.outputs] for sample in manifest.golden]
-    if len(found) != len(golden):
-        raise DeviceError(f"{device.name}: {len(found)} of {len(golden)} golden samples were run")
-    return compare_outputs(
-        golden,
-        found,
-        _specs(manifest.outputs, manifest.golden[0]),
-        float_kernels=manifest.kind == "float32",
-        reference="golden outputs of the artifact",
-    )
-
-
-def _compared_with_host(
-    artifact: Artifact, pushed: PushedSamples, trial: Trial, found: list[list[bytes]]
-) -> SmokeResult:
-    golden = host_outputs(artifact.path, pushed.contents)
-    if golden is None or not trial.finite:
-        reason = "ran with random inputs; there is nothing to compare the outputs with"
-        return SmokeResult(
-            ok=trial.finite,
-            exact=False,
-            max_abs_diff=None,
-            cosine=None,
-            samples=len(found),
-            reference="none",
-            reason=reason if trial.finite else "NaN or infinity on the board",
-        )
-    # scales are not known here: in steps of the output, as far as its dtype is a quantized one
-    quantized = ("int8", "uint8", "int16")
-    specs = [
-        TensorSpec(
-            name=tensor["name"],
-            dtype=tensor["dtype"],
-            shape=tuple(tensor["shape"]),
-            scale=1.0 if tensor["dtype"] in quantized else None,
-        )
-        for tensor in trial.outputs_info
-    ]
-    return compare_outputs(golden, found, specs, float_kernels=False, reference="LiteRT on this machine")
-
-
 def _ask(device: Device, runtime: BoardRuntime, request: dict[str, Any], timeout_s: float) -> dict[str, Any]:
     done = device.transport.run(
         list(runtime.argv),
@@ -278,16 +196,12 @@ def _push_raw(device: Device, samples: list[list[bytes]]) -> tuple[tuple[tuple[s
     return tuple(places), pushed.uploaded_bytes
 
 
-def _specs(outputs: tuple[TensorSpec, ...], sample: GoldenSample) -> tuple[TensorSpec, ...]:
-    """The manifest's outputs; dtypes from the golden data itself."""
-    if len(outputs) != len(sample.outputs):
-        outputs = tuple(
-            TensorSpec(name=str(index), dtype=data.dtype, shape=data.shape) for index, data in enumerate(sample.outputs)
-        )
-    return tuple(dataclasses.replace(spec, dtype=data.dtype) for spec, data in zip(outputs, sample.outputs))
+def decoded(text: str, device: Device) -> bytes:
+    """A raw output tensor from the text that the runner sends it as.
 
-
-def _decoded(text: str, device: Device) -> bytes:
+    Raises:
+        DeviceError: it is damaged.
+    """
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:

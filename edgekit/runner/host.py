@@ -1,4 +1,4 @@
-"""Runs a model on this machine with the payload: the reference for models that bring no golden outputs."""
+"""Runs a model on this machine with the payload: the reference where there are no golden outputs of these kernels."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from edgekit.core.errors import DependencyError, EdgekitError, RuntimeMissingError
 from edgekit.core.hashing import sha256_file
@@ -19,13 +20,18 @@ from edgekit.runner.runtimes import choose_library
 
 
 def host_outputs(
-    model: Path, samples: Sequence[Sequence[bytes]], *, timeout_s: float = 300.0
+    model: Path,
+    samples: Sequence[Sequence[bytes]],
+    *,
+    kernels: Literal["delegate", "builtin"] = "delegate",
+    timeout_s: float = 300.0,
 ) -> list[list[bytes]] | None:
     """The raw outputs that this machine's LiteRT gives for raw input samples.
 
     Args:
         model: a .tflite file.
         samples: per sample, the raw bytes of each input, in the model's order.
+        kernels: which ones compute: see :class:`~edgekit.runner.protocol.Job`.
         timeout_s: for all samples together.
 
     Returns:
@@ -45,6 +51,7 @@ def host_outputs(
             "num_threads": 1,
             "samples": _written(Path(name), samples),
             "cpus": [],
+            "kernels": kernels,
             "time_limit_s": timeout_s,
         }
         try:

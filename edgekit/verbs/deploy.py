@@ -73,7 +73,8 @@ def deploy(
     """
     from edgekit.core.events import task
     from edgekit.device import releases
-    from edgekit.device.run import push_samples, smoke_test
+    from edgekit.device.run import push_samples
+    from edgekit.device.smoke import smoke_test
     from edgekit.measure.plan import make_plan
     from edgekit.verbs.benchmark import check_runtime, is_stateful, measure_on, open_model
     from edgekit.verbs.boards import Reach, open_board

@@ -27,7 +27,8 @@ from edgekit.core.errors import (
 from edgekit.core.hashing import sha256_file
 from edgekit.device.connect import Device, connect
 from edgekit.device.provision import BoardRuntime, prepare_runtime, probe
-from edgekit.device.run import new_job, push_samples, run_job, smoke_test
+from edgekit.device.run import new_job, push_samples, run_job
+from edgekit.device.smoke import smoke_test
 from edgekit.device.target import resolve
 from edgekit.runner import payload
 

@@ -83,3 +83,53 @@ def test_outputs_of_another_size_fail():
 def test_outputs_that_are_all_zero_on_both_sides_are_equal():
     result = compare(numpy.zeros(50), numpy.zeros(50), FLOAT)
     assert (result.ok, result.cosine) == (True, 1.0)
+
+
+# ------------------------------------------------------------------------------------ exact, rounding, close, broken
+
+
+def stepped(steps: int, count: int, *, same_kernels: bool):
+    right = RANDOM.integers(-90, 90, 200)
+    found = right.copy()
+    found[:count] += steps
+    spec = TensorSpec(name="y", dtype="int8", shape=(1, 200), scale=0.5, zero_point=-3)
+    return compare_outputs(
+        [[numpy.asarray(right, "int8").tobytes()]],
+        [[numpy.asarray(found, "int8").tobytes()]],
+        [spec],
+        float_kernels=False,
+        reference="test",
+        same_kernels=same_kernels,
+    )
+
+
+@pytest.mark.parametrize(
+    ("steps", "same", "other"), [(0, "exact", "exact"), (1, "rounding", "rounding"), (2, "close", "close")]
+)
+def test_a_step_is_rounding_whatever_the_kernels(steps, same, other):
+    assert stepped(steps, 20, same_kernels=True).verdict == same
+    assert stepped(steps, 20, same_kernels=False).verdict == other
+
+
+def test_many_steps_are_broken_on_the_same_kernels_and_close_on_others_while_the_direction_agrees():
+    assert stepped(20, 1, same_kernels=True).verdict == "broken"
+    assert stepped(20, 1, same_kernels=False).verdict == "close"
+    assert stepped(20, 200, same_kernels=False).max_steps == 20
+    assert stepped(80, 100, same_kernels=False).verdict == "broken"
+
+
+def test_the_reason_says_how_many_values_differ_and_by_how_much():
+    result = stepped(1, 50, same_kernels=True)
+    assert (
+        result.reason == "rounding only: 25.0% of the values differ by at most 1 step of quantization (output y, test)"
+    )
+    assert (result.differing, result.max_steps, result.max_abs_diff) == (0.25, 1, 0.5)
+
+
+def test_the_same_class_is_told_of_outputs_with_several_values():
+    right = [numpy.array(row, "float32").tobytes() for row in ([1, 2, 3], [3, 2, 1])]
+    found = [numpy.array(row, "float32").tobytes() for row in ([1, 2, 3], [1, 2, 3])]
+    spec = TensorSpec(name="y", dtype="float32", shape=(1, 3))
+    result = compare_outputs([[r] for r in right], [[f] for f in found], [spec], float_kernels=True, reference="test")
+    assert (result.same_class, result.verdict) == (0.5, "broken")
+    assert "the same class for 50%" in result.reason

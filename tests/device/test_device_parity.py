@@ -1,0 +1,161 @@
+"""Board and host compute the same: each kernel path against its own reference, rounding told apart from broken."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy
+import pytest
+import tiny_tflite
+
+from edgekit.core import artifact as artifacts
+from edgekit.core.artifact import Artifact, Audit, GoldenSample, Manifest, TensorData, TensorSpec
+from edgekit.core.hashing import sha256_file
+from edgekit.device import smoke
+from edgekit.device.connect import Device, connect
+from edgekit.device.provision import BoardRuntime, prepare_runtime
+from edgekit.device.smoke import smoke_test
+from edgekit.device.target import resolve
+
+ROWS = [[numpy.random.default_rng(seed).integers(-128, 128, (1, 64)).astype("int8")] for seed in range(3)]
+
+
+@pytest.fixture
+def device():
+    with connect(resolve("local")) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["litert", "ai_edge_litert"])
+def runtime(request, device: Device) -> BoardRuntime:
+    facts = device.facts()
+    facts = dataclasses.replace(facts, python=dataclasses.replace(facts.python, path=sys.executable))
+    return prepare_runtime(device, facts, runtime=request.param)
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Artifact:
+    """A full-int8 model whose outputs depend on the kernels, with golden outputs of XNNPACK's."""
+    model = tiny_tflite.write(tmp_path, tiny_tflite.dense_chain_int8())
+    manifest = Manifest(
+        name="model",
+        sha256=sha256_file(model),
+        size_bytes=model.stat().st_size,
+        gzip_bytes=1,
+        kind="int8",
+        source="model.keras",
+        source_sha256="0" * 64,
+        recipe={},
+        data={},
+        preprocessing={},
+        steps=(),
+        score=None,
+        audit=Audit(full_integer=True, float_ops=(), flex_ops=(), min_runtime=None),
+        inputs=(),
+        outputs=(TensorSpec(name="y", dtype="int8", shape=(1, 64), scale=0.0371, zero_point=-4),),
+        golden=tuple(golden(model, row) for row in ROWS),
+        float_reference=None,
+        warnings=(),
+        versions={},
+        created="2026-01-01T00:00:00+00:00",
+    )
+    artifacts.write_manifest(model, manifest)
+    return artifacts.open_artifact(model)
+
+
+def golden(model: Path, row: list[numpy.ndarray]) -> GoldenSample:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(model))
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], row[0])
+    interpreter.invoke()
+    output = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    return GoldenSample(inputs=tuple(map(TensorData.of, row)), outputs=(TensorData.of(output),))
+
+
+def moved(artifact: Artifact, steps: int, share: float = 1.0) -> Artifact:
+    """The artifact with golden outputs that are so many steps off, for a share of the values."""
+    assert artifact.manifest is not None
+    samples = []
+    for sample in artifact.manifest.golden:
+        output = sample.outputs[0].array().astype(int)
+        output[:, : round(share * output.shape[1])] += numpy.where(output > 0, -steps, steps)[:, : round(share * 64)]
+        samples.append(dataclasses.replace(sample, outputs=(TensorData.of(output.astype("int8")),)))
+    return dataclasses.replace(artifact, manifest=dataclasses.replace(artifact.manifest, golden=tuple(samples)))
+
+
+def outcome(device, runtime, artifact, **options):
+    path = device.workspace.push_file(artifact.path, "models/model.tflite").path
+    return smoke_test(device, runtime, path, artifact, **options)
+
+
+def test_the_same_kernels_are_exact(device, runtime, chain):
+    result = outcome(device, runtime, chain)
+    assert (result.verdict, result.ok, result.max_steps, result.differing) == ("exact", True, 0, 0.0)
+    assert result.kernels == "XNNPACK"
+    assert result.reference == "golden outputs of the artifact"
+
+
+def test_built_in_kernels_are_compared_with_built_in_kernels_and_are_exact_too(device, runtime, chain):
+    result = outcome(device, runtime, chain, kernels="builtin")
+    assert (result.verdict, result.exact, result.kernels) == ("exact", True, "built-in")
+    assert result.reference == "the built-in kernels on this machine"
+
+
+def test_built_in_kernels_without_a_reference_of_their_own_show_as_rounding(device, runtime, chain, monkeypatch):
+    monkeypatch.setattr(smoke, "host_outputs", lambda *_, **__: None)  # this machine has no LiteRT
+    result = outcome(device, runtime, chain, kernels="builtin")
+    assert (result.verdict, result.ok, result.max_steps) == ("rounding", True, 1)
+    assert 0 < result.differing < 0.5
+    assert "made by other kernels" in result.reference
+
+
+def test_a_bare_model_on_built_in_kernels_has_a_reference_of_the_same_kernels(device, runtime, chain):
+    result = outcome(device, runtime, dataclasses.replace(chain, manifest=None), kernels="builtin")
+    assert (result.verdict, result.reference) == ("exact", "the built-in kernels on this machine")
+
+
+@pytest.mark.parametrize(
+    ("steps", "verdict", "ok"), [(1, "rounding", True), (2, "close", True), (3, "broken", False), (40, "broken", False)]
+)
+def test_on_the_same_kernels_a_step_is_rounding_and_more_is_not(device, runtime, chain, steps, verdict, ok):
+    result = outcome(device, runtime, moved(chain, steps, share=0.25))
+    assert (result.verdict, result.ok, result.max_steps) == (verdict, ok, steps)
+    assert result.differing == pytest.approx(0.25)
+    assert f"at most {steps} step" in result.reason
+    assert bool(smoke.notices(result, chain, board="pi4")) == (verdict == "close")
+
+
+@pytest.mark.parametrize("kernels", ["delegate", "builtin"])
+def test_golden_outputs_of_another_model_never_pass_unseen(device, runtime, chain, kernels):
+    other = tiny_tflite.write(chain.path.parent, tiny_tflite.dense_chain_int8(layers=5), "other.tflite")
+    manifest = dataclasses.replace(chain.manifest, sha256=sha256_file(other))
+    swapped = dataclasses.replace(chain, path=other, manifest=manifest)
+    result = outcome(device, runtime, swapped, kernels=kernels)
+    if kernels == "delegate":
+        assert (result.verdict, result.ok) == ("broken", False)
+        assert "the same class for" in result.reason
+    else:
+        assert (result.verdict, result.ok) == ("close", True)
+        assert "far from golden outputs" in result.reason
+        assert smoke.notices(result, swapped, board="pi4")
+
+
+def test_a_library_that_computes_wrongly_fails(device, chain, tmp_path):
+    """As qemu's SVE and SME do: everything runs, and the numbers are wrong."""
+    runtime = prepare_runtime(device, device.facts())
+    runner = Path(runtime.runner_path)
+    wrong = runner.with_name("wrong.py")
+    text = runner.read_text()
+    spoilt = text.replace(
+        'return ctypes.string_at(address, self.outputs[index]["bytes"])',
+        'return bytes(b ^ 64 for b in ctypes.string_at(address, self.outputs[index]["bytes"]))',
+    )
+    assert spoilt != text
+    wrong.write_text(spoilt)
+    result = outcome(device, dataclasses.replace(runtime, runner_path=str(wrong)), chain)
+    assert (result.verdict, result.ok) == ("broken", False)
+    assert result.reason.startswith("broken: ")
