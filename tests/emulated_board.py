@@ -1,4 +1,4 @@
-"""The emulated arm64 board for tests: one machine a session, started and stopped by tools/board."""
+"""Emulated ARM boards for tests: one machine of a kind a session, started and stopped by tools/board."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +34,15 @@ class Arm64Board:
         """``python tools/board ARGUMENTS``."""
         return _tool(self.environment, *arguments)
 
+    def write_config(self, path: Path) -> Path:
+        """A configuration of OpenSSH that knows this board by its name."""
+        path.write_text(
+            f"Host {self.name}\n  HostName {self.host}\n  Port {self.port}\n  User {self.user}\n"
+            f"  IdentityFile {self.key}\n  IdentitiesOnly yes\n  IdentityAgent none\n"
+            f"  UserKnownHostsFile {self.known_hosts}\n  GlobalKnownHostsFile /dev/null\n"
+        )
+        return path
+
     def ssh(self, command: str, *, known_hosts: Path | None = None) -> subprocess.CompletedProcess[str]:
         """One command by OpenSSH's client, which knows the host key and nothing of the user's configuration."""
         checked = ["-o", f"UserKnownHostsFile={known_hosts or self.known_hosts}", "-o", "StrictHostKeyChecking=yes"]
@@ -43,30 +52,48 @@ class Arm64Board:
 
 
 @pytest.fixture(scope="session")
-def arm64_board() -> Iterator[Arm64Board]:
-    """Skips where Debian's packages are missing and cannot be added; fails there when CI is set."""
+def emulated_boards() -> Iterator[Callable[..., Arm64Board]]:
+    """``emulated_boards("--arch", "armhf")``: the board of that kind, started when it is first asked for.
+
+    Skips where Debian's packages are missing and cannot be added; fails there when CI is set.
+    """
     environment = dict(os.environ)  # before a test gives EDGEKIT_HOME a value: the image is made once, not once a test
-    name = f"test-{os.getpid()}"
-    started = _tool(environment, "start", "--name", name, "--json")
+    started: dict[tuple[str, ...], Arm64Board] = {}
+
+    def board(*options: str) -> Arm64Board:
+        if options not in started:
+            started[options] = _start(environment, f"test-{os.getpid()}-{len(started)}", options)
+        return started[options]
+
+    yield board
+    for one in started.values():
+        one.tool("stop", "--name", one.name)
+
+
+@pytest.fixture(scope="session")
+def arm64_board(emulated_boards: Callable[..., Arm64Board]) -> Arm64Board:
+    """The usual one: 64-bit bookworm with Python, a Pi 4's core."""
+    return emulated_boards()
+
+
+def _start(environment: dict[str, str], name: str, options: tuple[str, ...]) -> Arm64Board:
+    started = _tool(environment, "start", "--name", name, "--json", *options)
     if started.returncode == MISSING and not environment.get("CI"):
         pytest.skip(" ".join(started.stderr.split()))
     if started.returncode != 0:
         pytest.fail(f"the emulated board did not start: {started.stderr}")
     record = json.loads(started.stdout)
-    try:
-        yield Arm64Board(
-            name=name,
-            host=record["host"],
-            port=record["port"],
-            user=record["user"],
-            key=Path(record["key"]),
-            known_hosts=Path(record["known_hosts"]),
-            fingerprint=record["fingerprint"],
-            pid=record["pid"],
-            environment=environment,
-        )
-    finally:
-        _tool(environment, "stop", "--name", name)
+    return Arm64Board(
+        name=name,
+        host=record["host"],
+        port=record["port"],
+        user=record["user"],
+        key=Path(record["key"]),
+        known_hosts=Path(record["known_hosts"]),
+        fingerprint=record["fingerprint"],
+        pid=record["pid"],
+        environment=environment,
+    )
 
 
 def _tool(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -7,6 +7,7 @@ import json
 import shlex
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,47 @@ def test_start_prints_the_two_lines_that_edgekit_needs(arm64_board: Arm64Board) 
     assert trust == ["edgekit", "devices", "trust", arm64_board.name, "--fingerprint", arm64_board.fingerprint]
 
 
+def test_f21_a_reset_loses_what_was_not_on_the_disk_and_nothing_else(
+    emulated_boards: Callable[..., Arm64Board],
+) -> None:
+    board = emulated_boards("--memory", "512")
+    before = board.ssh("echo safe > kept; sync; echo gone > lost; cat /proc/sys/kernel/random/boot_id").stdout
+    again = board.tool("reset", "--name", board.name)
+    assert again.returncode == 0, again.stderr
+    after = board.ssh("cat /proc/sys/kernel/random/boot_id kept; cat lost 2>/dev/null").stdout.splitlines()
+    assert after[0] != before.strip()
+    assert after[1:] == ["safe"]
+
+
+def test_only_a_board_that_runs_can_be_reset(arm64_board: Arm64Board) -> None:
+    done = arm64_board.tool("reset", "--name", "nobody")
+    assert done.returncode == 5
+    assert "python tools/board start --name nobody" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "bits", "python"),
+    [
+        (("--arch", "armhf", "--with", "python3-numpy"), "32", "3.11"),
+        (("--suite", "trixie", "--cpu", "cortex-a76"), "64", "3.13"),
+        (("--suite", "bullseye", "--cpu", "cortex-a53"), "64", "3.9"),
+        (("--without-python",), "64", ""),
+    ],
+    ids=["armhf", "trixie", "bullseye", "without-python"],
+)
+def test_a_board_is_of_the_kind_that_was_asked_for(emulated_boards: Callable[..., Arm64Board], options, bits, python):
+    board = emulated_boards(*options)
+    assert board.ssh("uname -m; getconf LONG_BIT").stdout.split() == ["aarch64", bits]
+    said = board.ssh("python3 -c 'import sys; print(\"%d.%d\" % sys.version_info[:2])'")
+    assert said.stdout.strip() == python
+    if "python3-numpy" in options:
+        assert board.ssh("python3 -c 'import numpy; print(numpy.linalg.inv(numpy.eye(1)))'").stdout == "[[1.]]\n"
+    again = json.loads(board.tool("start", "--name", board.name, "--json", *options).stdout)
+    assert (again["already_running"], again["pid"]) == (True, board.pid)
+    assert board.tool("start", "--name", board.name).returncode == 5
+
+
 def test_a_second_board_reuses_the_image_and_is_gone_after_stop(arm64_board: Arm64Board) -> None:
     name = f"{arm64_board.name}-second"
     started = arm64_board.tool("start", "--name", name, "--json")
@@ -82,11 +124,11 @@ def test_a_second_board_reuses_the_image_and_is_gone_after_stop(arm64_board: Arm
         assert record["image_reused"] is True
         second = dataclasses.replace(arm64_board, port=record["port"], known_hosts=Path(record["known_hosts"]))
         assert second.ssh("uname -m; ls /home/pi").stdout.split() == ["aarch64"]
-        assert name in arm64_board.tool("status").stdout
+        assert name in arm64_board.tool("list").stdout
     finally:
         stopped = arm64_board.tool("stop", "--name", name)
     assert "is stopped" in stopped.stderr
-    assert name not in arm64_board.tool("status").stdout
+    assert name not in arm64_board.tool("list").stdout
     assert not _alive(record["pid"])
     assert _alive(arm64_board.pid)
     with pytest.raises(ConnectionRefusedError):

@@ -86,7 +86,7 @@ def test_a_machine_without_apt_is_told_so(folder: Path) -> None:
 
 
 def test_without_a_board_status_is_empty_and_stop_is_content() -> None:
-    assert json.loads(run("status", "--json").stdout)["boards"] == []
+    assert json.loads(run("list", "--json").stdout)["boards"] == []
     assert run("stop").returncode == 0
     shell = run("ssh", "true")
     assert shell.returncode == 5
@@ -95,8 +95,16 @@ def test_without_a_board_status_is_empty_and_stop_is_content() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [["--name", "../escape"], ["--memory", "12"], ["--port", "0"], ["--cpu", "cortex-x"]],
-    ids=["name", "memory", "port", "cpu"],
+    [
+        ["--name", "../escape"],
+        ["--memory", "12"],
+        ["--port", "0"],
+        ["--cpu", "cortex-x"],
+        ["--suite", "sid"],
+        ["--arch", "i386"],
+        ["--with", "-y"],
+    ],
+    ids=["name", "memory", "port", "cpu", "suite", "arch", "package"],
 )
 def test_a_wrong_option_is_a_usage_error(options: list[str]) -> None:
     done = run("start", *options)

@@ -1,14 +1,17 @@
 """An emulated arm64 board (Debian under QEMU, with a Raspberry Pi 4's core) that anyone can start.
 
-    python tools/board start [--cpu cortex-a53|cortex-a72|cortex-a76] [--memory MiB] [--port N] [--name NAME] [--json]
+    python tools/board start [--cpu cortex-a53|cortex-a72|cortex-a76] [--suite bullseye|bookworm|trixie]
+        [--arch arm64|armhf] [--without-python] [--with PACKAGE] [--memory MiB] [--port N] [--name NAME] [--json]
     python tools/board ssh uname -a
-    python tools/board status
+    python tools/board list
+    python tools/board reset
     python tools/board stop
     python tools/board build [--fresh]
 
 The first start makes the image from Debian's packages (about a minute); later ones restore a booted state in seconds.
 Every start gives a new board: what was written on the last one is gone, its keys stay. A restored board keeps its boot
-id; --cold boots instead. Its times are an emulator's and say nothing about a real board.
+id; --cold boots instead. reset cuts the power: what the board had only in memory is gone, its disk stays.
+Its times are an emulator's and say nothing about a real board.
 """
 
 from __future__ import annotations
@@ -25,8 +28,10 @@ import time
 
 from board import Board, all_running, running, ssh_command
 from host import BoardError, require_programs, say
-from image import SUITE, ensure_image
-from machine import CPUS, start, stop
+from image import ensure_image
+from machine import CPUS
+from power import reset, start, stop
+from variant import ARCHITECTURES, SUITES, Variant
 
 NAMES = {"cortex-a53": "emulated-pi3", "cortex-a72": "emulated-pi4", "cortex-a76": "emulated-pi5"}
 
@@ -58,20 +63,30 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    mirror = "a Debian mirror (the folder that contains dists/); default: the one of this machine's apt"
+    def image_options(command: argparse.ArgumentParser) -> None:
+        command.add_argument("--suite", choices=sorted(SUITES), default="bookworm", help="Debian 11, 12 or 13")
+        command.add_argument("--arch", choices=ARCHITECTURES, default="arm64", help="of programs; armhf: 32 bits")
+        command.add_argument("--without-python", action="store_true", help="a board that has no Python")
+        command.add_argument("--with", dest="extra", type=_package, action="append", default=[], metavar="PACKAGE")
+        mirror = "a Debian mirror (the folder that contains dists/); default: the one of this machine's apt"
+        command.add_argument("--mirror", help=mirror)
+
     begin = add("start", _start, "start a board and print how edgekit reaches it")
     begin.add_argument("--cpu", choices=sorted(CPUS), default="cortex-a72", help="its core: that of Pi 3, 4 or 5")
     begin.add_argument("--memory", type=_memory, default=1024, metavar="MiB", help="default 1024")
     begin.add_argument("--port", type=_port, default=0, help="on 127.0.0.1; default: a free one")
-    begin.add_argument("--name", type=_name, help="default emulated-pi4 (or -pi3, -pi5, by the core)")
+    begin.add_argument("--name", type=_name, help="default emulated-pi4 (or -pi3, -pi5, by the core), and its variant")
     begin.add_argument("--cold", action="store_true", help="boot instead of restoring a booted state")
-    begin.add_argument("--mirror", help=mirror)
+    image_options(begin)
     begin.add_argument("--json", action="store_true", help="one JSON document on stdout")
 
     end = add("stop", _stop, "end a board; what was written on it is gone")
     end.add_argument("--name", type=_name, default=NAMES["cortex-a72"])
 
-    status = add("status", _status, "the boards that run")
+    cut = add("reset", _reset, "cut a board's power and wait until it is back: its disk stays")
+    cut.add_argument("--name", type=_name, default=NAMES["cortex-a72"])
+
+    status = add("list", _list, "the boards that run")
     status.add_argument("--json", action="store_true", help="one JSON document on stdout")
 
     shell = add("ssh", _ssh, "a shell, or one command, on a board")
@@ -81,16 +96,16 @@ def _parser() -> argparse.ArgumentParser:
 
     build = add("build", _build, "make the image, which start does too when there is none")
     build.add_argument("--fresh", action="store_true", help="again, with the packages of today; keys change")
-    build.add_argument("--mirror", help=mirror)
+    image_options(build)
     return parser
 
 
 def _start(options: argparse.Namespace) -> int:
     begin = time.monotonic()
     require_programs()
-    image, reused = ensure_image(mirror=options.mirror)
+    image, reused = ensure_image(_variant(options), mirror=options.mirror)
     made = time.monotonic()
-    name = options.name or NAMES[options.cpu]
+    name = options.name or "-".join([NAMES[options.cpu], *image.variant.words])
     board, already = start(
         image, name=name, cpu=options.cpu, memory_mib=options.memory, port=options.port, cold=options.cold
     )
@@ -100,9 +115,10 @@ def _start(options: argparse.Namespace) -> int:
         print(json.dumps({**_record(board, "start"), **more}, indent=2))
         return 0
     state = "runs already" if already else f"answers after {time.monotonic() - begin:.1f} s"
-    say(f"{board.name} {state}: {board.model}, Debian {SUITE}, {board.cores} cores, {board.memory_mib} MiB")
+    say(f"{board.name} {state}: {board.model}, {image.variant.text}, {board.cores} cores, {board.memory_mib} MiB")
+    profile = "generic-arm64" if image.variant.architecture == "arm64" else "generic-armv7"
     add = ["edgekit", "devices", "add", name, "--host", board.host, "--port", str(board.port), "--user", board.user]
-    print(shlex.join([*add, "--identity-file", board.key, "--profile", "generic-arm64"]))
+    print(shlex.join([*add, "--identity-file", board.key, "--profile", profile]))
     print(shlex.join(["edgekit", "devices", "trust", name, "--fingerprint", board.fingerprint]))
     return 0
 
@@ -113,14 +129,22 @@ def _stop(options: argparse.Namespace) -> int:
     return 0
 
 
-def _status(options: argparse.Namespace) -> int:
+def _reset(options: argparse.Namespace) -> int:
+    begin = time.monotonic()
+    board = reset(options.name)
+    say(f"{board.name} answers again after {time.monotonic() - begin:.1f} s")
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
     boards = all_running()
     if options.json:
         records = [dataclasses.asdict(board) for board in boards]
-        print(json.dumps({"schema": "edgekit.board/1", "command": "status", "boards": records}, indent=2))
+        print(json.dumps({"schema": "edgekit.board/1", "command": "list", "boards": records}, indent=2))
         return 0
     for board in boards:
-        print(f"{board.name}  {board.host}:{board.port}  pid {board.pid}  {board.model}  {board.memory_mib} MiB")
+        kind = f"{board.model}, {board.suite} {board.architecture}"
+        print(f"{board.name}  {board.host}:{board.port}  pid {board.pid}  {kind}")
     if not boards:
         say("none runs; start one: python tools/board start")
     return 0
@@ -136,9 +160,14 @@ def _ssh(options: argparse.Namespace) -> int:
 
 def _build(options: argparse.Namespace) -> int:
     require_programs()
-    image, reused = ensure_image(fresh=options.fresh, mirror=options.mirror)
+    image, reused = ensure_image(_variant(options), fresh=options.fresh, mirror=options.mirror)
     say(f"{'there already' if reused else 'made'}: {image.folder}")
     return 0
+
+
+def _variant(options: argparse.Namespace) -> Variant:
+    extra = tuple(sorted(set(options.extra)))
+    return Variant(suite=options.suite, architecture=options.arch, python=not options.without_python, extra=extra)
 
 
 def _record(board: Board, command: str) -> dict[str, object]:
@@ -148,6 +177,12 @@ def _record(board: Board, command: str) -> dict[str, object]:
 def _name(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,62}", text):
         raise argparse.ArgumentTypeError("small letters, digits, '.', '_' and '-'")
+    return text
+
+
+def _package(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", text):
+        raise argparse.ArgumentTypeError("the name of a Debian package")
     return text
 
 

@@ -1,13 +1,15 @@
-"""What is known of a running board, and how OpenSSH's client reaches it."""
+"""What is known of a running board, whether it answers, and how OpenSSH's client reaches it."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import os
+import socket
+import time
 from pathlib import Path
 
-from host import cache_folder, program
+from host import NotUpError, cache_folder, program
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,8 @@ class Board:
     pid: int
     model: str
     suite: str
+    architecture: str
+    image: str
     cpu: str
     cores: int
     memory_mib: int
@@ -38,7 +42,8 @@ def run_folder(name: str) -> Path:
 def running(name: str) -> Board | None:
     """The board of this name, if its process lives (and is still the one that was started)."""
     try:
-        board = Board(**json.loads((run_folder(name) / "board.json").read_text()))
+        fields = json.loads((run_folder(name) / "board.json").read_text())
+        board = Board(**{"architecture": "arm64", "image": "", **fields})  # an older record lacks these two
         command = Path(f"/proc/{board.pid}/cmdline").read_bytes()
     except (OSError, ValueError, TypeError):
         return None
@@ -63,3 +68,34 @@ def ssh_command(board: Board, *, user: str | None = None) -> list[str]:
     settings = [word for name, value in options.items() for word in ("-o", f'{name}="{value}"')]
     who = f"{user or board.user}@{board.host}"
     return [program("ssh"), "-F", "none", "-i", board.key, *settings, "-p", str(board.port), who]
+
+
+def wait_for_banner(port: int, pid: int, folder: Path, limit_s: float) -> None:
+    """Until the server greets: QEMU accepts before the board does. Raises NotUpError when it does not come up."""
+    end = time.monotonic() + limit_s
+    patience = 2.0  # a connection made too early may never be answered, a slow board answers late
+    while time.monotonic() < end and _lives(pid):
+        try:
+            with socket.create_connection(("127.0.0.1", port), 2) as connection:
+                connection.settimeout(patience)
+                if connection.recv(4) == b"SSH-":
+                    return
+        except OSError:
+            patience = min(10.0, 1.5 * patience)
+        if "Kernel panic" in console_end(folder):
+            break
+        time.sleep(0.1)
+    raise NotUpError(f"the board did not come up: {console_end(folder)}")
+
+
+def console_end(folder: Path) -> str:
+    """What the machine wrote last on its console."""
+    return (folder / "console.log").read_bytes()[-2000:].decode(errors="replace").strip()
+
+
+def _lives(pid: int) -> bool:
+    """A process that ended but was not waited for has no command line."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
+    except OSError:
+        return False

@@ -32,6 +32,10 @@ class BoardError(Exception):
         self.exit_code = exit_code
 
 
+class NotUpError(BoardError):
+    """A machine runs, but its board does not answer."""
+
+
 def say(text: str) -> None:
     """Progress: stderr, so that stdout is the result alone."""
     print(f"board: {text}", file=sys.stderr, flush=True)

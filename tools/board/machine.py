@@ -1,4 +1,4 @@
-"""One emulated board: started from a booted snapshot or cold, known by its record, stopped by its own pid."""
+"""One emulated machine: its shape, its booted snapshot, its start."""
 
 from __future__ import annotations
 
@@ -6,59 +6,30 @@ import base64
 import dataclasses
 import hashlib
 import json
-import os
 import re
-import select
 import shlex
 import shutil
-import signal
-import socket
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
-from board import Board, option_value, run_folder, running, ssh_command
-from host import BoardError, cache_folder, locked, program, run, say
-from image import SUITE, Image
-from qmp import Control
+from board import Board, console_end, option_value, ssh_command, wait_for_banner
+from host import BoardError, NotUpError, locked, program, run, say
+from image import Image
+from qmp import Control, listener
 
 #: --cpu → the word in the board's model; Pi 3 and Zero 2 W, Pi 4, Pi 5
 CPUS = {"cortex-a53": "Cortex-A53", "cortex-a72": "Cortex-A72", "cortex-a76": "Cortex-A76"}
 CORES = 2
 BOOT_SECONDS = 240.0
+#: a restored board answers within two; rarely a kept state never does
+RESTORE_SECONDS = 40.0
 #: Debian compiles byte code when it installs; where the host could not, root does it before the snapshot
 WARM_UP = (
-    "ldconfig; python3 -c 'import ctypes, hashlib, json, platform, statistics, subprocess, tempfile, zipfile'; sync"
+    "ldconfig; if command -v python3 >/dev/null; then "
+    "python3 -c 'import ctypes, hashlib, json, platform, statistics, subprocess, tempfile, zipfile'; fi; sync"
 )
-
-
-def start(image: Image, *, name: str, cpu: str, memory_mib: int, port: int, cold: bool) -> tuple[Board, bool]:
-    """A board that answers on SSH, and whether it ran already. ``port`` 0 takes a free one."""
-    with locked(cache_folder() / "run" / f"{name}.lock"):
-        board = running(name)
-        if board:
-            if (board.cpu, board.memory_mib) != (cpu, memory_mib) or port not in (0, board.port):
-                raise BoardError(
-                    f"{name} runs already, with {board.cpu}, {board.memory_mib} MiB and port {board.port}",
-                    hint=f"python tools/board stop --name {name}",
-                )
-            return board, True
-        machine = Machine(image, name=name, cpu=cpu, memory_mib=memory_mib)
-        snapshot = None if cold else machine.ensure_snapshot()
-        return machine.boot(run_folder(name), port, snapshot), False
-
-
-def stop(name: str) -> bool:
-    """Ends it and removes what it wrote; False when it does not run."""
-    lock = cache_folder() / "run" / f"{name}.lock"
-    with locked(lock):
-        board = running(name)
-        if board:
-            _end(board.pid)
-        shutil.rmtree(run_folder(name), ignore_errors=True)
-        lock.unlink()
-        return board is not None
 
 
 class Machine:
@@ -93,21 +64,27 @@ class Machine:
                 shutil.rmtree(partial, ignore_errors=True)
         return folder
 
+    def forget_snapshot(self, folder: Path) -> None:
+        """So that the next start makes another one."""
+        with locked(self._image.folder / "snapshot.lock"):
+            shutil.rmtree(folder, ignore_errors=True)
+
     def _make_snapshot(self, folder: Path) -> None:
         # relative: a cache may be moved as a whole
         _make_disk(folder / "disk.qcow2", "../../root.ext4", "raw")
         self._make_device_tree(folder)
         process, control = self._launch(folder, 0, [])
         try:
-            board = self._answering(folder, control, process)
+            board = self._answering(folder, control, process, BOOT_SECONDS)
             _log_in(board, WARM_UP)
+            _wait_for_quiet(control)
             control.execute("stop")
             control.migration("migrate", f"exec:gzip -1 > {shlex.quote(str(folder / 'state.gz'))}")
         finally:
             control.close()
             process.kill()
             process.wait()
-        for name in ("console.log", "known_hosts"):
+        for name in ("console.log", "known_hosts", "control"):
             (folder / name).unlink()
 
     def boot(self, folder: Path, port: int, snapshot: Path | None) -> Board:
@@ -132,7 +109,8 @@ class Machine:
             if snapshot:
                 control.migration("migrate-incoming", f"exec:gzip -dc < {shlex.quote(str(snapshot / 'state.gz'))}")
                 control.execute("cont")
-            board = self._answering(folder, control, process)
+            limit_s = RESTORE_SECONDS if snapshot else BOOT_SECONDS
+            board = self._answering(folder, control, process, limit_s)
             if snapshot:  # its clock stood still
                 _log_in(board, f"date -s @{time.time():.3f}")
             (folder / "board.json").write_text(json.dumps(dataclasses.asdict(board)))
@@ -164,38 +142,40 @@ class Machine:
         run(["fdtput", "-t", "s", str(tree), "/", "model", self._model])
 
     def _launch(self, folder: Path, port: int, more: list[str]) -> tuple[subprocess.Popen[bytes], Control]:
-        control = Control()
-        command = [self._qemu, *self._arguments(folder, port), *control.arguments(), *more]
-        with (folder / "console.log").open("wb") as console:
+        with (folder / "console.log").open("wb") as console, listener(folder) as door:
+            control_words = ["-chardev", f"socket,id=control,fd={door.fileno()},server=on,wait=off"]
+            control_words += ["-mon", "chardev=control,mode=control"]
             process = subprocess.Popen(
-                command,
+                [self._qemu, *self._arguments(folder, port), *control_words, *more],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
-                pass_fds=[control.peer.fileno()],
+                pass_fds=[door.fileno()],
                 start_new_session=True,
             )
+        control = None
         try:
-            control.open(BOOT_SECONDS)
+            control = Control(folder, BOOT_SECONDS)
             control.execute("migrate-set-capabilities", capabilities=[{"capability": "events", "state": True}])
         except BaseException as error:
             process.kill()
             process.wait()
-            control.close()
+            if control is not None:
+                control.close()
             if isinstance(error, BoardError):
-                words = _tail(folder)
+                words = console_end(folder)
                 hint = "another --port, or none: a free one is taken" if "host forwarding" in words else ""
                 raise BoardError(f"{error}: {words}", hint=hint) from error
             raise
         return process, control
 
-    def _answering(self, folder: Path, control: Control, process: subprocess.Popen[bytes]) -> Board:
-        listing = control.execute("human-monitor-command", **{"command-line": "info usernet"})
+    def _answering(self, folder: Path, control: Control, process: subprocess.Popen[bytes], limit_s: float) -> Board:
+        listing = _network(control)
         found = re.search(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)", listing)
         if found is None:
             raise BoardError(f"QEMU does not say its port: {listing}")
         port = int(found[1])
-        _wait_for_banner(port, process, folder)
+        wait_for_banner(port, process.pid, folder, limit_s)
         kind, blob = self._image.host_key
         line = f"[127.0.0.1]:{port} {kind} {blob}"
         (folder / "known_hosts").write_text(line + "\n")
@@ -211,7 +191,9 @@ class Machine:
             fingerprint=f"SHA256:{digest}",
             pid=process.pid,
             model=self._model,
-            suite=SUITE,
+            suite=self._image.variant.suite,
+            architecture=self._image.variant.architecture,
+            image=str(self._image.folder),
             cpu=self._cpu,
             cores=CORES,
             memory_mib=self._memory_mib,
@@ -227,40 +209,16 @@ def _log_in(board: Board, command: str) -> None:
         [*ssh_command(board, user="root"), command], stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
     if done.returncode != 0:
-        raise BoardError(f"the board's root cannot run {command!r}: {done.stderr.strip()[-400:]}")
+        raise NotUpError(f"the board's root cannot run {command!r}: {done.stderr.strip()[-400:]}")
 
 
-def _wait_for_banner(port: int, process: subprocess.Popen[bytes], folder: Path) -> None:
-    """QEMU accepts before the board does, so only the server's own greeting counts."""
-    end = time.monotonic() + BOOT_SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            with socket.create_connection(("127.0.0.1", port), 2) as connection:
-                connection.settimeout(10)
-                if connection.recv(4) == b"SSH-":
-                    return
-        except OSError:
-            pass
-        if "Kernel panic" in _tail(folder):
-            break
+def _network(control: Control) -> str:
+    """QEMU's table of connections."""
+    return str(control.execute("human-monitor-command", **{"command-line": "info usernet"}))
+
+
+def _wait_for_quiet(control: Control) -> None:
+    """Until no connection is open: a state that is kept in the middle of one may never answer again."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end and re.search(r"TCP\[(?!HOST_FORWARD|TIME_WAIT)", _network(control)):
         time.sleep(0.1)
-    raise BoardError(f"the board did not come up: {_tail(folder)}")
-
-
-def _tail(folder: Path) -> str:
-    return (folder / "console.log").read_bytes()[-2000:].decode(errors="replace").strip()
-
-
-def _end(pid: int) -> None:
-    """SIGTERM, and SIGKILL after 10 s, to exactly this process."""
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            signal.pidfd_send_signal(descriptor, number)
-            if select.select([descriptor], [], [], 10)[0]:
-                return
-    finally:
-        os.close(descriptor)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from host import BoardError, program, run, say
@@ -70,37 +71,58 @@ class PrivateApt:
             raise BoardError(
                 "Debian's archive keys are missing", hint="sudo apt-get install debian-archive-keyring", exit_code=3
             )
-        main = f"deb [signed-by={rings[0]}] {mirror} {self._suite} main\n"
+        self._main = f"deb [signed-by={rings[0]}] {mirror} {self._suite} main\n"
         extra = f"deb [signed-by={rings[0]}] {security} {self._suite}-security main\n" if security else ""
-        sources = self._folder / "etc" / "apt" / "sources.list"
-        sources.write_text(main + extra)
+        self._sources = self._folder / "etc" / "apt" / "sources.list"
+        self._sources.write_text(self._main + extra)
         try:
             self._apt("update", "--error-on=any")
         except BoardError as error:
-            if not extra:
+            if not self._without_security(error):
                 raise BoardError(f"{error}", hint="is the mirror reachable? another one: --mirror URL") from error
-            say(f"the security mirror did not answer well, going on without it: {error}")
-            sources.write_text(main)
-            self._apt("update", "--error-on=any")
+
+    def _without_security(self, error: BoardError) -> bool:
+        """Goes on without the security mirror, which may lag behind its own index; False: it was not used."""
+        if self._sources.read_text() == self._main:
+            return False
+        say(f"the security mirror did not answer well, going on without it: {error}")
+        self._sources.write_text(self._main)
+        self._apt("update", "--error-on=any")
+        return True
 
     def _apt(self, *arguments: str) -> str:
         return run(["apt-get", "-qq", "-o", "Acquire::Retries=2", *arguments], environment=self._environment)
 
-    def closure(self, names: Sequence[str]) -> list[str]:
-        """``name=version`` of these packages and all that they depend on."""
+    def fetch(self, names: Sequence[str], folder: Path) -> list[Path]:
+        """The verified .deb files of these packages and of all that they depend on."""
+        return self._fetch(lambda: self._closure(names), folder)
+
+    def fetch_dependency(self, name: str, pattern: str, folder: Path) -> Path:
+        """The .deb file of the first package that ``name`` depends on whose name matches the regular expression."""
+        return self._fetch(lambda: [self._dependency(name, pattern)], folder)[0]
+
+    def _closure(self, names: Sequence[str]) -> list[str]:
+        """``name=version`` of each."""
         plan = self._apt("--simulate", "install", *names)
         return [f"{name}={version}" for name, version in re.findall(r"^Inst (\S+) \((\S+)", plan, re.MULTILINE)]
 
-    def dependency(self, name: str, pattern: str) -> str:
-        """The first package that ``name`` depends on whose name matches the regular expression."""
+    def _dependency(self, name: str, pattern: str) -> str:
         text = run(["apt-cache", "depends", name], environment=self._environment)
         found = re.search(rf"Depends: ({pattern}\S*)", text)
         if found is None:
             raise BoardError(f"the package {name} depends on nothing like {pattern}")
         return found[1]
 
-    def download(self, packages: Sequence[str], folder: Path) -> list[Path]:
-        """Fetches and verifies the .deb files into ``folder``."""
+    def _fetch(self, choose: Callable[[], list[str]], folder: Path) -> list[Path]:
+        try:
+            return self._download(choose(), folder)
+        except BoardError as error:
+            if not self._without_security(error):
+                raise
+            shutil.rmtree(folder, ignore_errors=True)
+            return self._download(choose(), folder)
+
+    def _download(self, packages: Sequence[str], folder: Path) -> list[Path]:
         folder.mkdir(parents=True)
         command = [program("apt-get"), "-qq", "-o", "Acquire::Retries=2", "download", *packages]
         done = subprocess.run(command, cwd=folder, env=self._environment, capture_output=True, text=True)

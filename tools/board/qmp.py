@@ -1,36 +1,54 @@
-"""QEMU's control protocol (QMP) over a socket pair: nothing in the file system, nobody else can connect."""
+"""QEMU's control protocol (QMP), over a socket in the machine's folder that only its owner can connect to."""
 
 from __future__ import annotations
 
 import json
+import os
 import socket
+from pathlib import Path
 from typing import Any
 
 from host import BoardError
 
 
+def listener(folder: Path) -> socket.socket:
+    """The socket that QEMU inherits. A socket's path may have 107 bytes, so it is named through the folder."""
+    door = socket.socket(socket.AF_UNIX)
+    place = os.open(folder, os.O_PATH)
+    mask = os.umask(0o177)
+    try:
+        door.bind(f"/proc/self/fd/{place}/control")
+        door.listen(1)
+    finally:
+        os.umask(mask)
+        os.close(place)
+    return door
+
+
 class Control:
-    """One machine's control; ``peer`` is the end that QEMU inherits."""
+    """One machine's control, one client at a time. Raises BoardError when QEMU ended or answers nobody."""
 
-    def __init__(self) -> None:
-        self._socket, self.peer = socket.socketpair()
-        self._lines = self._socket.makefile("rb")
+    def __init__(self, folder: Path, timeout_s: float) -> None:
         self._events: list[dict[str, Any]] = []
-
-    def arguments(self) -> list[str]:
-        """What QEMU must be started with."""
-        return ["-chardev", f"socket,id=control,fd={self.peer.fileno()}", "-mon", "chardev=control,mode=control"]
-
-    def open(self, timeout_s: float) -> None:
-        """Waits for QEMU's greeting. Raises BoardError when QEMU ended."""
-        self.peer.close()
+        self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(timeout_s)
-        self._read()
-        self.execute("qmp_capabilities")
+        self._lines = self._socket.makefile("rb")
+        place = os.open(folder, os.O_PATH)
+        try:
+            self._socket.connect(f"/proc/self/fd/{place}/control")
+            self._read()
+            self.execute("qmp_capabilities")
+        except OSError as error:
+            self.close()
+            raise BoardError(f"QEMU's control does not answer: {error}") from error
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            os.close(place)
 
     def close(self) -> None:
         """The machine goes on without control."""
-        self.peer.close()
         self._lines.close()
         self._socket.close()
 
