@@ -25,7 +25,8 @@ class Target:
         name: as the user calls it.
         profile: what kind of board it is.
         ssh: as OpenSSH would resolve it; None: reached in another way.
-        serial: of an Android device, as adb names it (``R58M12ABCDE``, ``192.0.2.7:5555``); None: not over adb.
+        serial: of an Android device, as adb names it (``R58M12ABCDE``, ``192.0.2.7:5555``); empty: the only
+            one that is attached; None: not over adb.
         host_key: pinned in the inventory, ``TYPE BASE64``.
         workspace: our folder there, as given (``~`` is the board's).
         library, benchmark_model: files on this machine that the user supplies for this board.
@@ -96,7 +97,7 @@ def resolve(
             name=name or str(host),
             profile=board,
             ssh=None,
-            serial=host or (entry.host if entry else str(name)),
+            serial=host or _serial(entry),
             workspace=entry.workspace if entry else None,
             **supplied,
         )
@@ -118,6 +119,13 @@ def resolve(
         profile_implied=profile is None and (entry is None or entry.profile is None),
         **supplied,
     )
+
+
+def _serial(entry: inventory.InventoryEntry | None) -> str:
+    """As adb names the device; an address keeps its port."""
+    if entry is None:
+        return ""
+    return f"{entry.host}:{entry.port}" if entry.port else entry.host
 
 
 def _supplied(entry: inventory.InventoryEntry | None) -> dict[str, Any]:

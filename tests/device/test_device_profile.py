@@ -17,7 +17,8 @@ SHIPPED = {
     "pi5",
     "pi-zero-2w",
     "jetson-orin-nano",
-    "android-termux",
+    "android-arm64-adb",
+    "android-arm64-termux",
 }
 
 
@@ -36,7 +37,7 @@ def test_the_pi_4_is_what_its_maker_says():
 
 
 def test_termux_listens_on_its_own_port():
-    assert load_profile("android-termux").port == 8022
+    assert load_profile("android-arm64-termux").port == 8022
 
 
 def test_an_unknown_profile_gets_the_nearest_name():

@@ -78,9 +78,9 @@ def test_a_host_alone_is_a_generic_board(ssh_config):
 
 
 def test_termuxs_port_is_used_where_nothing_else_names_one(ssh_config):
-    ssh_config("Host android-termux\n  HostName 192.0.2.5\n")
-    assert resolve("android-termux").ssh.port == 8022
-    assert resolve("android-termux", port=22).ssh.port == 22
+    ssh_config("Host android-arm64-termux\n  HostName 192.0.2.5\n")
+    assert resolve("android-arm64-termux").ssh.port == 8022
+    assert resolve("android-arm64-termux", port=22).ssh.port == 22
 
 
 def test_an_unknown_device_gets_the_nearest_name_of_inventory_and_profiles():
