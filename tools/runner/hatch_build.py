@@ -40,7 +40,7 @@ class NativeRunnerHook(BuildHookInterface):
             self.app.display_warning(f"without {build.COMPILER}: this wheel has the native runner as sources only")
         build_data["force_include"].update(included)
 
-    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
         """Removes what is in the wheel now."""
         if self.folder:
             shutil.rmtree(self.folder)

@@ -151,7 +151,8 @@ static Json *read_members(Reader *reader, Json *value, char closing) {
       key = read_string(reader);
       if (!key) return NULL;
       skip_space(reader);
-      if (*reader->at++ != ':') return refuse(reader, "':' was expected");
+      if (*reader->at != ':') return refuse(reader, "':' was expected");
+      reader->at++;
     }
     Json *member = read_value(reader);
     if (!member) return NULL;
@@ -159,7 +160,8 @@ static Json *read_members(Reader *reader, Json *value, char closing) {
     *place = member;
     place = &member->next;
     if (*reader->at == closing) break;
-    if (*reader->at++ != ',') return refuse(reader, "',' was expected");
+    if (*reader->at != ',') return refuse(reader, "',' was expected");
+    reader->at++;
     skip_space(reader);
   }
   reader->at++;

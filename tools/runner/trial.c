@@ -166,6 +166,7 @@ void put_trial(Text *json, const Json *request) {
   int64_t begin = now();
   engine_run(&engine);
   text_put(json, "\"first_ns\": %lld, ", (long long)phase_end(&memory, "first", begin));
+  if (!timed) text_put(json, "\"calibration_ns\": [], ");
   if (timed)
     put_latency(json, &samples, &bounds, calibration);
   else if (followed)
