@@ -10,10 +10,11 @@ import dataclasses
 import functools
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from edgekit.core.errors import EdgekitError, UsageError
+from edgekit.core.schema import violation
 from edgekit.core.suggest import nearest
 
 T = TypeVar("T")
@@ -26,6 +27,7 @@ def from_json(
     source: str,
     error: type[EdgekitError] = UsageError,
     lenient: bool = False,
+    line_of: Callable[[str], int | None] | None = None,
 ) -> T:
     """A record of class ``kind`` from a decoded JSON or TOML value.
 
@@ -35,6 +37,7 @@ def from_json(
         source: what the value came from, for the message ("edgekit.toml").
         error: the class of the error to raise.
         lenient: ignore unknown keys (documents that a newer edgekit wrote).
+        line_of: the line of a place in the document, for the message ("edgekit.toml:3").
 
     Raises:
         EdgekitError: of class ``error``; the value does not fit.
@@ -42,7 +45,9 @@ def from_json(
     try:
         return typing.cast(T, _decode(kind, value, "", lenient))
     except _Mismatch as mismatch:
-        place = f" at {mismatch.place}" if mismatch.place else ""
+        line = line_of(mismatch.place) if line_of and mismatch.place else None
+        source = f"{source}:{line}" if line else source
+        place = f" at {_plain(mismatch.place)}" if mismatch.place else ""
         raise error(f"{source}{place}: {mismatch.message}", hint=mismatch.hint) from None
 
 
@@ -106,9 +111,19 @@ def _record(kind: Any, value: Any, place: str, lenient: bool) -> Any:
     for name, field in fields.items():
         if name in value:
             given[name] = _decode(_hints(kind)[name], value[name], _join(place, name), lenient)
+            _check(given[name], field.metadata, _join(place, name))
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise _Mismatch(place, f"the key {name!r} is missing")
     return kind(**given)
+
+
+def _check(value: Any, metadata: Mapping[str, Any], place: str) -> None:
+    """Values that have the right type and still make no sense; see ``edgekit.core.schema.limits``."""
+    found = violation(value, metadata["schema"]) if "schema" in metadata else None
+    if found:
+        where, what, expected = found
+        expected = metadata["means"] or expected
+        raise _Mismatch(f"{place}{where}", f"{_shown(what)} makes no sense here; expected {expected}", None)
 
 
 def _union(choices: tuple[Any, ...], value: Any, place: str, lenient: bool) -> Any:
@@ -172,6 +187,11 @@ def _scalar(kind: Any, value: Any, place: str) -> Any:
 
 def _join(place: str, name: str) -> str:
     return f"{place}.{name}" if place else name
+
+
+def _plain(place: str) -> str:
+    """A place whose keys may be anybody's, without characters that would steer a terminal."""
+    return place if place.isprintable() else repr(place)
 
 
 def _shown(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,3 +30,34 @@ def read_toml(path: Path, *, error: type[EdgekitError] = UsageError) -> dict[str
         raise error(f"cannot read {path}: {problem.strerror}") from problem
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise error(f"{path} is not valid TOML: {problem}", hint="mend the line that the message names") from problem
+
+
+_HEADING = re.compile(r"\s*(\[\[?)\s*(.+?)\s*\]\]?\s*(?:#.*)?$")
+_KEY = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([A-Za-z0-9_.-]+))\s*=""")
+
+
+def line_of(text: str, place: str) -> int | None:
+    """The line, from 1, of a place such as ``clusters[1].cpus[0]`` in a TOML text.
+
+    What stands within a value (an array, an inline table) is looked for at the key that the value belongs to.
+    """
+    lines: dict[str, int] = {}
+    tables: dict[str, int] = {}
+    within = ""
+    for number, row in enumerate(text.splitlines(), 1):
+        heading = _HEADING.match(row)
+        key = _KEY.match(row)
+        if heading and heading[1] == "[[":
+            tables[heading[2]] = tables.get(heading[2], -1) + 1
+            within = f"{heading[2]}[{tables[heading[2]]}]"
+            lines.setdefault(heading[2], number)
+            lines.setdefault(within, number)
+        elif heading:
+            within = heading[2].strip("\"'")
+            lines.setdefault(within, number)
+        elif key:
+            name = next(part for part in key.groups() if part is not None)
+            lines.setdefault(f"{within}.{name}" if within else name, number)
+    while place and place not in lines:
+        place = place[: max(place.rfind("."), place.rfind("["), 0)]
+    return lines.get(place)

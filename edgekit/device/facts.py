@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgekit.core.errors import DeviceError
-from edgekit.core.notice import Notice
+from edgekit.device import facts_cpu as cpu
 from edgekit.device import facts_parse as parse
-from edgekit.device.facts_parse import Core, Python
+from edgekit.device.facts_cpu import Core, CoreGroup
+from edgekit.device.facts_parse import Python
 from edgekit.device.facts_script import script
-from edgekit.device.profile import Profile
+from edgekit.device.profile import Profile, Sensors
 from edgekit.device.transport.protocol import Transport
+
+# what a board is where nothing more is known than what its programs are built for
+GENERIC = {"aarch64": "generic-arm64", "armv7l": "generic-armv7", "x86_64": "generic-x86_64"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,21 +28,29 @@ class Facts:
         userland_bits: 32 or 64.
         kernel: ``uname -r``.
         system: ``Linux`` or ``Android``.
-        os_name: ``PRETTY_NAME`` of os-release.
+        os_name: ``PRETTY_NAME`` of os-release; ``os_id`` and ``os_version``: its ``ID`` and ``VERSION_ID``.
+        os_build: what the system's maker calls this build of it: Raspberry Pi OS's image, Armbian's version, L4T's
+            release, Android's fingerprint.
         libc: ``glibc``, ``musl`` or ``bionic``; ``libc_version`` as it states it.
         python: the newest of ``python3`` and ``python``; None: no Python 3 on the board.
-        model: as the device tree names the board.
-        cpu_model: as the kernel names the processor.
+        model: as the device tree names the board, else the kernel, Android's properties, or a PC's firmware.
+        compatible: device tree names, the most exact one first.
+        revision: the Raspberry Pi's revision code. Its serial number is not read: it names one owner's board.
+        cpu_model: kind of the cores, the fastest first; else as the kernel names the processor.
         cpu_features: the kernel's flags of the first core.
-        cores: those that are online, with their clocks where the kernel has cpufreq.
+        cores: those that are online, with their clocks where the kernel has cpufreq; ``clusters``: those of one kind
+            with one highest clock together.
         memory_total_bytes, memory_available_bytes: as the kernel estimates them.
         home: home folder of the user; ``workspace``: our folder there, absolute, whether it exists or not.
         disk_free_bytes: what the user may still write where the workspace is or will be.
         governor: of the first core.
         temperatures_c: thermal zone → temperature.
-        throttle_bits: ``vcgencmd get_throttled``.
-        clock_hz: the real ARM clock, ``vcgencmd measure_clock arm``.
+        sensor_c: temperature by the profile's own sensor, or the Raspberry Pi's firmware.
+        cooling: what slows a processor down to cool it → how much now; 0: not at all.
+        throttle_bits: ``vcgencmd get_throttled``, or its twin in sysfs; None: the board does not tell.
+        clock_hz: the real clock, ``vcgencmd measure_clock arm``; None: the board does not tell.
         boot_id: changes with every boot.
+        container: ``docker``, ``lxc``, … where our commands run inside one.
         emulator: ``QEMU`` where an ARM board is one that is emulated; its times say nothing about a real board.
     """
 
@@ -68,11 +80,20 @@ class Facts:
     boot_id: str | None
     uptime_s: float | None
     emulator: str | None = None
+    container: str | None = None
+    os_id: str | None = None
+    os_version: str | None = None
+    os_build: str | None = None
+    compatible: tuple[str, ...] = ()
+    revision: str | None = None
+    clusters: tuple[CoreGroup, ...] = ()
+    sensor_c: float | None = None
+    cooling: dict[str, int] = field(default_factory=dict)
 
     @property
     def temperature_c(self) -> float | None:
-        """Of the hottest zone."""
-        return max(self.temperatures_c.values(), default=None)
+        """By the board's own sensor, else of the hottest zone."""
+        return self.sensor_c if self.sensor_c is not None else max(self.temperatures_c.values(), default=None)
 
 
 def gather(transport: Transport, profile: Profile, *, workspace: str | None = None, timeout_s: float = 30.0) -> Facts:
@@ -85,7 +106,7 @@ def gather(transport: Transport, profile: Profile, *, workspace: str | None = No
     done = transport.run(
         ["sh", "-c", script(profile.sensors), "sh", marker, workspace or profile.workspace],
         timeout_s=timeout_s,
-        output_limit_bytes=1 << 18,
+        output_limit_bytes=1 << 20,
     )
     sections = parse.sections(done.text, marker)
     if "end" not in sections:
@@ -93,20 +114,27 @@ def gather(transport: Transport, profile: Profile, *, workspace: str | None = No
             f"the board did not say what it is (exit status {done.exit_status}): {done.complaint or 'no output'}",
             hint="it needs a POSIX shell called `sh`; try `ssh BOARD sh -c 'uname -a'`",
         )
-    return from_sections(sections)
+    return from_sections(sections, profile.sensors)
 
 
-def from_sections(said: dict[str, str]) -> Facts:
-    """Facts from the sections that the script printed."""
+def from_sections(said: dict[str, str], sensors: Sensors = Sensors()) -> Facts:  # noqa: B008 - frozen
+    """Facts from the sections that the script printed; never raises, whatever they hold.
+
+    Args:
+        said: section → text.
+        sensors: the profile's own, which the script was made with.
+    """
     machine = parse.line(said, "machine")
-    cpu_model, features = parse.cpuinfo(said.get("cpuinfo", ""))
+    cpu_text = said.get("cpuinfo", "")
+    cpu_model, features = cpu.cpuinfo(cpu_text)
+    cores = cpu.cores(said.get("cores", ""), cpu_text)
+    clusters = cpu.groups(cores)
+    kinds = [group.kind for group in sorted(clusters, key=lambda group: -(group.max_hz or 0)) if group.kind]
     memory = parse.meminfo(said.get("meminfo", ""))
-    abi, bits = parse.abi(machine, said.get("elf", ""), parse.line(said, "long_bit"))
+    abi, bits = parse.abi(machine, said.get("elf", ""), parse.line(said, "long_bit"), said.get("maps", ""))
     libc, libc_version = parse.libc(said)
     temperatures = parse.thermal_zones(said.get("thermal", ""))
-    firmware = parse.temperature(said.get("sensor:temperature", ""))
-    if firmware is not None:
-        temperatures = {**temperatures, "firmware": firmware}
+    throttle_bits = parse.throttled(said.get("sensor:throttled", ""))
     return Facts(
         machine=machine,
         abi=abi,
@@ -114,13 +142,19 @@ def from_sections(said: dict[str, str]) -> Facts:
         kernel=parse.line(said, "kernel"),
         system=parse.line(said, "system"),
         os_name=parse.os_name(said),
+        os_id=parse.os_release(said, "ID"),
+        os_version=parse.os_release(said, "VERSION_ID"),
+        os_build=parse.os_build(said),
         libc=libc,
         libc_version=libc_version,
         python=parse.python(said.get("python", "")),
-        model=parse.line(said, "model"),
-        cpu_model=cpu_model,
+        model=parse.model(said, cpu.field(cpu_text, "Model")),
+        compatible=parse.compatible(said),
+        revision=cpu.field(cpu_text, "Revision"),
+        cpu_model=" + ".join(dict.fromkeys(kinds)) or cpu_model,
         cpu_features=features,
-        cores=parse.cores(said.get("cores", "")),
+        cores=cores,
+        clusters=clusters,
         memory_total_bytes=memory.get("MemTotal"),
         memory_available_bytes=memory.get("MemAvailable"),
         home=parse.line(said, "home"),
@@ -129,12 +163,24 @@ def from_sections(said: dict[str, str]) -> Facts:
         load_1min=parse.first_number(said.get("load", "")),
         governor=parse.line(said, "governor"),
         temperatures_c=temperatures,
-        throttle_bits=parse.throttled(said.get("sensor:throttled", "")),
-        clock_hz=parse.clock(said.get("sensor:clock", "")),
+        sensor_c=_sensor_c(said, sensors, temperatures),
+        cooling=parse.cooling(said.get("cooling", "")),
+        throttle_bits=parse.throttled(said.get("firmware_throttled", "")) if throttle_bits is None else throttle_bits,
+        clock_hz=parse.clock(said.get("sensor:clock", ""), sensors.clock.scale if sensors.clock else 1.0),
         boot_id=parse.line(said, "boot_id"),
         uptime_s=parse.first_number(said.get("uptime", "")),
-        emulator=parse.emulator(machine, said.get("emulator", ""), said.get("cpuinfo", "")),
+        container=parse.container(said),
+        emulator=parse.emulator(
+            machine, said.get("emulator", "") + said.get("compatible", ""), cpu_text, parse.properties(said)
+        ),
     )
+
+
+def _sensor_c(said: dict[str, str], sensors: Sensors, zones: dict[str, float]) -> float | None:
+    sensor = sensors.temperature
+    if sensor is not None and sensor.zone:
+        return zones.get(sensor.zone)
+    return parse.temperature(said.get("sensor:temperature", ""), sensor.scale if sensor else 1.0)
 
 
 def mismatch(name: str, profile: Profile, facts: Facts) -> DeviceError | None:
@@ -142,33 +188,9 @@ def mismatch(name: str, profile: Profile, facts: Facts) -> DeviceError | None:
     if profile.abi is None or facts.abi is None or profile.abi == facts.abi:
         return None
     system = f"a {facts.userland_bits}-bit {facts.abi} system" if facts.userland_bits else facts.abi
-    other = {"aarch64": "generic-arm64", "x86_64": "generic-x86_64"}.get(facts.abi, "generic")
+    other = GENERIC.get(facts.abi, "generic")
     return DeviceError(
         f"{name}: the board runs {system}, but its profile {profile.name!r} says {profile.abi}",
         hint=f"if it is the right board: `edgekit devices add {name} --profile {other} --replace`",
         details={"board_abi": facts.abi, "profile_abi": profile.abi, "profile": profile.name},
     )
-
-
-def check(profile: Profile, facts: Facts) -> tuple[Notice, ...]:
-    """Where the board differs from its profile, and what it will be short of."""
-    cores, sold = len(facts.cores) or None, profile.cores
-    memory = facts.memory_total_bytes
-    found = []
-    if profile.abi and facts.abi and profile.abi != facts.abi:
-        found.append(("architecture", f"the board runs {facts.abi}, the profile says {profile.abi}", ""))
-    if profile.libc and facts.libc and profile.libc != facts.libc:
-        found.append(("libc", f"the board has {facts.libc}, the profile says {profile.libc}", ""))
-    if cores and sold and cores != sold:
-        found.append(("cores", f"{cores} cores are online, the profile says {sold}", ""))
-    if memory and profile.ram_mb and memory > max(profile.ram_mb) * 1024 * 1024:
-        found.append(("memory", "the board has more memory than any board of its profile", ""))
-    if facts.python is None:
-        found.append(("no-python", "no Python 3 on the board", "install python3 there: nothing else is needed"))
-    if facts.throttle_bits:
-        what = "is throttled or short of power now" if facts.throttle_bits & 0xF else "has throttled since it started"
-        hint = "check power supply and cooling"
-        found.append(("throttled", f"the board {what} (throttled=0x{facts.throttle_bits:x})", hint))
-    if profile.throttle_c and facts.temperature_c and facts.temperature_c >= profile.throttle_c:
-        found.append(("hot", f"{facts.temperature_c:.0f} °C: it slows down from {profile.throttle_c:.0f} °C", ""))
-    return tuple(Notice(code=code, message=message, hint=hint) for code, message, hint in found)

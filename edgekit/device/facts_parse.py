@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgekit.device.transport.protocol import printable
@@ -17,15 +18,6 @@ class Python:
     path: str
     version: tuple[int, int, int]
     bits: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Core:
-    """One core that is online; clocks in Hz, None where the kernel has no cpufreq."""
-
-    cpu: int
-    max_hz: int | None
-    current_hz: int | None
 
 
 def sections(text: str, marker: str) -> dict[str, str]:
@@ -46,16 +38,18 @@ def first_number(text: str) -> float | None:
     return float(found[1]) if found else None
 
 
-def abi(machine: str | None, elf: str, long_bit: str | None) -> tuple[str | None, int | None]:
-    """ABI and bits of the userland, from the ELF header of the shell, else from ``getconf`` and ``uname``."""
-    header = [int(n) for n in re.findall(r"\d+", elf)]
+def abi(machine: str | None, elf: str, long_bit: str | None, maps: str = "") -> tuple[str | None, int | None]:
+    """ABI and bits of the userland, from the ELF header of the shell; else its bits from ``getconf``, or from the width
+    of its addresses (``maps``: widest, then the C library), and its ABI from ``uname``."""
+    header = [int(n) for n in re.findall(r"\b[0-9]{1,3}\b", elf)]
     name, bits = None, None
     if header[:4] == [0x7F, 0x45, 0x4C, 0x46] and len(header) >= 20:
         bits = {1: 32, 2: 64}.get(header[4])
         low, high = (header[18], header[19]) if header[5] != 2 else (header[19], header[18])
         name = _ELF_MACHINES.get(low + 256 * high)
-    if bits is None and long_bit in ("32", "64"):
-        bits = int(long_bit)
+    for told in (long_bit, *maps.split()[:1]):
+        if bits is None and told in ("32", "64"):
+            bits = int(told)
     if name is None and machine is not None and bits is not None:
         name = {("aarch64", 32): "arm", ("x86_64", 32): "i686"}.get((machine, bits), machine)
     if name == "arm":
@@ -65,90 +59,101 @@ def abi(machine: str | None, elf: str, long_bit: str | None) -> tuple[str | None
 
 
 def libc(said: dict[str, str]) -> tuple[str | None, str | None]:
-    """Name and version of the C library."""
+    """Name and version of the C library.
+
+    What ``getconf`` says, else the library itself, ``ldd``, Python, and last the file that the shell has mapped.
+    """
     if (said.get("system") or "").startswith("Android"):
-        return "bionic", line(said, "android")
-    found = re.match(r"glibc (\d[\d.]*)", said.get("glibc", ""))
+        return "bionic", properties(said).get("ro.build.version.release")
+    banner = said.get("glibc", "")
+    found = re.match(r"glibc (\d[\d.]*)", banner) or re.match(r"GNU C Library.* version (\d+\.\d+)", banner)
+    if not found:
+        found = re.search(r"^glibc (\d[\d.]*)$", said.get("python", ""), flags=re.MULTILINE)
     if found:
-        return "glibc", found[1]
+        return "glibc", found[1].rstrip(".")
     ldd = said.get("ldd", "")
     if "musl" in ldd:
         version = re.search(r"Version (\d[\d.]*)", ldd)
         return "musl", version[1] if version else None
     found = re.search(r"(?:GLIBC|GNU libc)[^\n]*?(\d+\.\d+)\s*$", ldd.splitlines()[0] if ldd else "")
-    return ("glibc", found[1]) if found else (None, None)
+    if found:
+        return "glibc", found[1]
+    mapped = said.get("maps", "")
+    if "musl" in mapped:
+        return "musl", None
+    found = re.search(r"/libc-(\d+\.\d+)\.so", mapped)
+    return ("glibc", found[1] if found else None) if found or "/libc.so.6" in mapped else (None, None)
+
+
+def properties(said: dict[str, str]) -> dict[str, str]:
+    """Android's properties: rows ``NAME VALUE``; those that are not set are left out."""
+    rows = (printable(row).strip().partition(" ") for row in said.get("properties", "").splitlines())
+    return {name: content.strip()[:300] for name, _, content in rows if content.strip()}
+
+
+def os_release(said: dict[str, str], key: str) -> str | None:
+    """A value of os-release, unquoted: ``ID``, ``VERSION_ID``, ``PRETTY_NAME``."""
+    found = re.search(rf"^{key}=[\"']?([^\"'\n]+)[\"']?$", said.get("os_release", ""), flags=re.MULTILINE)
+    return (printable(found[1]).strip()[:200] or None) if found else None
 
 
 def os_name(said: dict[str, str]) -> str | None:
     """``PRETTY_NAME`` of os-release; on Android its version."""
-    found = re.search(r'^PRETTY_NAME="?([^"\n]+)"?$', said.get("os_release", ""), flags=re.MULTILINE)
-    if found:
-        return printable(found[1]).strip()
-    release = line(said, "android")
-    return f"Android {release}" if release else None
+    release = properties(said).get("ro.build.version.release")
+    return os_release(said, "PRETTY_NAME") or (f"Android {release}" if release else None)
+
+
+def os_build(said: dict[str, str]) -> str | None:
+    """What the maker of the system calls this build of it, in one line."""
+    told = said.get("os_build", "").splitlines()
+    armbian = dict(row.removeprefix("armbian ").split("=", 1) for row in told if re.match(r"armbian \w+=", row))
+    if armbian:
+        words = (armbian.get(key, "").strip("\"'") for key in ("VERSION", "BOARD", "BRANCH"))
+        return printable(" ".join(["Armbian", *words])).strip()[:200]
+    return line(said, "os_build") or properties(said).get("ro.build.fingerprint")
+
+
+def model(said: dict[str, str], cpuinfo_model: str | None) -> str | None:
+    """The board's name: device tree, ``/proc/cpuinfo``, Android's properties, the PC's firmware."""
+    phone = properties(said)
+    words = [phone[key] for key in ("ro.product.manufacturer", "ro.product.model") if key in phone]
+    firmware = [printable(row).strip() for row in said.get("machine_name", "").splitlines()[:2]]
+    return line(said, "model") or cpuinfo_model or " ".join(words) or " ".join(firmware)[:200].strip() or None
+
+
+def compatible(said: dict[str, str]) -> tuple[str, ...]:
+    """Device tree names of the board, the most exact one first."""
+    rows = (printable(row).strip() for row in said.get("compatible", "").splitlines())
+    return tuple(row for row in rows if re.fullmatch(r"[\w.+-]+,[\w.+,-]+", row))[:16]
+
+
+def container(said: dict[str, str]) -> str | None:
+    """``docker``, ``podman``, ``lxc``, … where the commands run inside one."""
+    text = said.get("container", "")
+    words = {"docker": "docker", "podman": "podman", "libpod": "podman", "kubepods": "kubernetes", "lxc": "lxc"}
+    known = next((name for word, name in words.items() if word in text), None)
+    return known or line(said, "container")
 
 
 def python(text: str) -> Python | None:
     """Path and version as the interpreter itself printed them."""
     lines = text.splitlines()
-    found = re.fullmatch(r"(\d+)\.(\d+)\.(\d+) (\d+)", lines[1].strip()) if len(lines) == 2 else None
+    found = re.fullmatch(r"(\d{1,3})\.(\d{1,3})\.(\d{1,3}) (32|64)", lines[1].strip()) if len(lines) in (2, 3) else None
     if not found or not lines[0].startswith("/"):
         return None
     major, minor, patch, bits = (int(n) for n in found.groups())
     return Python(path=lines[0], version=(major, minor, patch), bits=bits) if major >= 3 else None
 
 
-def cpuinfo(text: str) -> tuple[str | None, tuple[str, ...]]:
-    """Processor name and feature flags of the first core of ``/proc/cpuinfo`` (x86 and ARM spellings)."""
-    fields: dict[str, str] = {}
-    for row in text.splitlines():
-        key, colon, content = row.partition(":")
-        if colon:
-            fields.setdefault(key.strip(), printable(content).strip())
-    name = fields.get("model name")
-    if name is None and "CPU part" in fields:
-        part = f"{fields.get('CPU implementer', '?')}/{fields['CPU part']}"
-        name = _ARM_PARTS.get(part.lower(), f"ARM {part}")
-    return name, tuple((fields.get("flags") or fields.get("Features") or "").split())
-
-
-# Linux, arch/arm64/include/asm/cputype.h
-_ARM_PARTS = {
-    "0x41/0xd03": "Cortex-A53",
-    "0x41/0xd04": "Cortex-A35",
-    "0x41/0xd05": "Cortex-A55",
-    "0x41/0xd07": "Cortex-A57",
-    "0x41/0xd08": "Cortex-A72",
-    "0x41/0xd09": "Cortex-A73",
-    "0x41/0xd0a": "Cortex-A75",
-    "0x41/0xd0b": "Cortex-A76",
-    "0x41/0xd0c": "Neoverse-N1",
-    "0x41/0xd0d": "Cortex-A77",
-    "0x41/0xd41": "Cortex-A78",
-    "0x41/0xd42": "Cortex-A78AE",
-    "0x41/0xc07": "Cortex-A7",
-}
-
-
-def cores(text: str) -> tuple[Core, ...]:
-    """Rows ``CPU MAX_KHZ CURRENT_KHZ``; ``-`` where the kernel does not say."""
-    found = []
-    for row in text.splitlines():
-        cpu, *clocks = row.split()
-        if cpu.isdigit() and len(clocks) == 2:
-            limit, now = (int(khz) * 1000 if khz.isdigit() else None for khz in clocks)
-            found.append(Core(cpu=int(cpu), max_hz=limit, current_hz=now))
-    return tuple(sorted(found, key=lambda core: core.cpu))
-
-
 def meminfo(text: str) -> dict[str, int]:
     """``/proc/meminfo`` in bytes."""
-    return {name: int(kib) * 1024 for name, kib in re.findall(r"^(\w+):\s+(\d+) kB$", text, flags=re.MULTILINE)}
+    rows = re.findall(r"^(\w+):\s+(\d{1,12}) kB\s*$", text, flags=re.MULTILINE)
+    return {name: int(kib) * 1024 for name, kib in rows}
 
 
 def disk_free(text: str) -> int | None:
     """The available bytes of ``df -Pk``; its columns are counted from the right end of the numbers."""
-    found = re.search(r"\s\d+\s+-?\d+\s+(-?\d+)\s+(?:\d+%|-)\s", text)
+    found = re.search(r"\s\d+\s+-?\d+\s+(-?\d{1,15})\s+(?:\d+%|-)\s", text)
     return max(0, int(found[1])) * 1024 if found else None
 
 
@@ -157,35 +162,52 @@ def thermal_zones(text: str) -> dict[str, float]:
     found: dict[str, float] = {}
     for number, row in enumerate(text.splitlines()):
         reading, _, kind = row.strip().partition(" ")
-        if re.fullmatch(r"-?\d+", reading) and -60_000 <= int(reading) <= 200_000:
+        if re.fullmatch(r"-?[0-9]{1,7}", reading) and -60_000 <= int(reading) <= 200_000:
             name = printable(kind).strip().strip("-") or f"zone{number}"
             found[name if name not in found else f"{name}-{number}"] = int(reading) / 1000
     return found
 
 
+def cooling(text: str) -> dict[str, int]:
+    """Rows ``STATE TYPE`` of the devices that cool a processor by slowing it down; 0: not at all."""
+    found: dict[str, int] = {}
+    for number, row in enumerate(text.splitlines()):
+        state, _, kind = row.strip().partition(" ")
+        if re.fullmatch(r"[0-9]{1,4}", state) and kind:
+            name = printable(kind).strip()[:60]
+            found[name if name not in found else f"{name}-{number}"] = int(state)
+    return found
+
+
 def throttled(text: str) -> int | None:
-    """``throttled=0x50000`` → 0x50000."""
-    found = re.fullmatch(r"throttled=0x([0-9a-fA-F]{1,8})", text.strip())
+    """``throttled=0x50000``, ``0x50000`` or ``50000`` → 0x50000; always hexadecimal."""
+    found = re.fullmatch(r"(?:throttled=)?(?:0x)?([0-9a-fA-F]{1,8})", text.strip())
     return int(found[1], 16) if found else None
 
 
-def clock(text: str) -> int | None:
-    """``frequency(48)=1500345728`` → Hz."""
-    found = re.fullmatch(r"frequency\(\d+\)=(\d+)", text.strip())
-    return int(found[1]) or None if found else None
+def clock(text: str, scale: float = 1.0) -> int | None:
+    """``frequency(48)=1500345728``, or a number that ``scale`` turns into Hz."""
+    found = re.fullmatch(r"(?:frequency\(\d+\)=)?([0-9]{1,15})", text.strip())
+    return round(int(found[1]) * scale) or None if found else None
 
 
-def temperature(text: str) -> float | None:
-    """``temp=48.2'C`` → 48.2."""
-    found = re.fullmatch(r"temp=(-?\d+(?:\.\d+)?)'?C", text.strip())
-    return float(found[1]) if found else None
+def temperature(text: str, scale: float = 1.0) -> float | None:
+    """``temp=48.2'C``, or a number that ``scale`` turns into °C; None beyond what silicon survives."""
+    found = re.fullmatch(r"(?:temp=)?(-?[0-9]{1,9}(?:\.[0-9]+)?)(?:'C)?", text.strip())
+    celsius = round(float(found[1]) * scale, 3) if found else None
+    return celsius if celsius is not None and -60 <= celsius <= 200 else None
 
 
-def emulator(machine: str | None, devicetree: str, cpuinfo_text: str) -> str | None:
-    """``QEMU`` for an ARM machine whose device tree is QEMU's own, or whose kernel shows an x86 processor.
+def emulator(
+    machine: str | None, devicetree: str, cpuinfo_text: str, phone: Mapping[str, str] | None = None
+) -> str | None:
+    """``QEMU`` for an ARM machine whose device tree is QEMU's own, or whose kernel shows an x86 processor; Android's
+    own emulator by its properties.
 
     Virtual x86 machines run at the speed of their host and are not meant. Source: QEMU, docs/system/arm/virt.rst.
     """
+    if phone and (phone.get("ro.kernel.qemu") == "1" or phone.get("ro.hardware") in ("goldfish", "ranchu")):
+        return "Android emulator"
     if machine is None or not machine.startswith(("arm", "aarch64")):
         return None
     words = ("fw-cfg", "dummy-virt", "qemu")

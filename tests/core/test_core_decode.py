@@ -10,6 +10,7 @@ import pytest
 
 from edgekit.core import decode
 from edgekit.core.errors import ModelError, UsageError
+from edgekit.core.toml import line_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,3 +73,21 @@ def test_numpy_scalars_become_json_and_other_objects_are_refused() -> None:
     assert decode.to_json({"a": numpy.float32(0.5), "b": (Path("x"),)}) == {"a": 0.5, "b": ["x"]}
     with pytest.raises(TypeError):
         decode.to_json(object())
+
+
+def test_the_line_of_a_place_is_found_in_tables_arrays_and_inline_values():
+    text = 'title = "x"\n[sensors] # ours\nclock = { file = "/f" }\n[[clusters]]\ncore = "A"\n[[clusters]]\n"odd key" = 1\n'
+    places = {
+        "title": 1,
+        "sensors": 2,
+        "sensors.clock.file": 3,
+        "clusters": 4,
+        "clusters[0].core": 5,
+        "clusters[1].cpus[3]": 6,
+        "clusters[1].odd key": 7,
+        "nowhere": None,
+        "nowhere.at[2].all": None,
+        "[[": None,
+        "": None,
+    }
+    assert {place: line_of(text, place) for place in places} == places
