@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest_plugins = ["sshd_board", "faulty_network", "emulated_board"]
+pytest_plugins = ["sshd_board", "adb_board", "faulty_network", "emulated_board", "shelf"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,5 +27,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[pytest.TestReport]:
 @pytest.fixture(autouse=True)
 def edgekit_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Configuration, cache and store of a test are its own; nothing of the user's is read or written."""
-    monkeypatch.setenv("EDGEKIT_HOME", str(tmp_path_factory.mktemp("home")))
+    home = str(tmp_path_factory.mktemp("home"))
+    monkeypatch.setenv("EDGEKIT_HOME", home)
+    monkeypatch.setenv("EDGEKIT_LOCK_DIR", home)  # tests run side by side on this machine
     monkeypatch.delenv("EDGEKIT_SSH_CONFIG", raising=False)

@@ -9,14 +9,18 @@ import typer
 
 from edgekit.cli import options as o
 from edgekit.cli.invocation import command, exit_with, new_app
-from edgekit.cli.output import Output
+from edgekit.cli.output import Output, error_document
 from edgekit.cli.reaching import device_names, thread_counts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edgekit.core.notice import Notice
     from edgekit.measure.measurement import Measurement
     from edgekit.results.store import Store
+    from edgekit.verbs.benchmark import BoardBenchmark
+    from edgekit.verbs.boards import Reach
+    from edgekit.verbs.fleet import BoardOutcome, Work
 
 app = new_app("Latency and memory of models on boards.")
 
@@ -34,46 +38,117 @@ def benchmark(
     way: o.BoardOptions,
     out: Output,
 ) -> None:
-    """Measure latency and memory: fresh processes, real inputs, a verdict."""
+    """Measure latency and memory: fresh processes, real inputs, a verdict.
+
+    Several boards are measured side by side; one that fails stops no other.
+    """
     from edgekit.measure.plan import make_plan
-    from edgekit.report.terminal import benchmark_table
     from edgekit.results.store import open_store
-    from edgekit.verbs.benchmark import benchmark as measure
+    from edgekit.verbs.benchmark import benchmarking
 
     store = open_store()  # a store that cannot be opened is found out before minutes of work
-    measured = measure(
+    names = device_names(device)
+    reach = way.reach()
+    for name in names:
+        reach.target(name)  # a misspelt name is found before the models are read
+    work = benchmarking(
         models,
-        device=device_names(device),
         num_threads=thread_counts(num_threads),
         plan=make_plan("quick" if quick else "standard", num_runs=num_runs, warmup_runs=warmup_runs),
         runtime=runtime,
-        reach=way.reach(),
-        on_event=out.on_event,
     )
-    kept = keep(measured, store, out)
+    if len(names) == 1:
+        _one(work(names[0], reach, out.on_event), store, out)
+    else:
+        _several(names, work, reach, store, out)
+
+
+def _one(found: BoardBenchmark, store: Store, out: Output) -> None:
+    """The answer about one board; what was measured is kept and shown also where a model failed."""
+    if not found.measurements:
+        raise found.errors[0]
+    kept = keep(found.measurements, store, out)
     # with one measurement its fields stand at the top, where scripts look for them
-    document: dict[str, Any] = {**(kept[0] if len(kept) == 1 else {}), "measurements": kept}
-    out.answer(document, benchmark_table(measured))
+    document: dict[str, Any] = {**(kept[0] if len(kept) == 1 and not found.errors else {}), "measurements": kept}
+    if found.errors:
+        document |= {**error_document(found.errors[0]), **document}
+    out.answer(document, _table(found.measurements))
+    if found.errors:
+        for error in found.errors:
+            out.complain(error)
+        exit_with(found.errors[0].exit_code)
+    end_by_verdict(found.measurements)
+
+
+def _several(names: list[str], work: Work[BoardBenchmark], reach: Reach, store: Store, out: Output) -> None:
+    from edgekit.cli.fleet import answer, side_by_side
+    from edgekit.verbs.benchmark import failures
+
+    keeper = Keeper(store)
+
+    def keep_now(outcome: BoardOutcome[BoardBenchmark]) -> None:
+        if outcome.result is not None:
+            documents[outcome.device] = keeper.keep(outcome.result.measurements)
+
+    documents: dict[str, list[dict[str, Any]]] = {}
+    outcomes = side_by_side(out, names, work, reach=reach, on_outcome=keep_now, failures=failures)
+    measured = [one for outcome in outcomes if outcome.result for one in outcome.result.measurements]
+    out.notices(keeper.notices())
+    answer(
+        out,
+        outcomes,
+        {name: {"measurements": documents[name]} for name in documents},
+        *([_table(measured)] if measured else []),
+        more={"measurements": [one for name in names for one in documents.get(name, ())]},
+        failures=failures,
+    )
     end_by_verdict(measured)
 
 
-def keep(measured: Sequence[Measurement], store: Store, out: Output) -> list[dict[str, Any]]:
-    """Stores measurements; their documents, with the names of their sample files. Prints what the user should know."""
-    from edgekit.core.errors import StoreError
-    from edgekit.core.notice import Notice
-    from edgekit.measure.measurement import to_document
-    from edgekit.measure.notices import slower_than_float
+def _table(measured: Sequence[Measurement]) -> Any:
+    from edgekit.report.terminal import benchmark_table
 
-    notices = [notice for measurement in measured for notice in measurement.notices]
-    notices += slower_than_float(measured)
-    documents = []
-    try:
-        documents = [store.get(store.add_measurement(measurement)).document for measurement in measured]
-        notices += store.notices
-    except StoreError as error:  # what was measured must be seen even where it cannot be kept
-        notices.append(Notice(code="not-stored", message=error.message, hint=error.hint or ""))
-        documents = [to_document(measurement) for measurement in measured]
-    out.notices(tuple(dict.fromkeys(notices)))
+    return benchmark_table(measured)
+
+
+class Keeper:
+    """Stores measurements as they come, and gathers what the user should know."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._measured: list[Measurement] = []
+        self._notices: list[Notice] = []
+
+    def keep(self, measured: Sequence[Measurement]) -> list[dict[str, Any]]:
+        """Their documents, with the names of their sample files. What cannot be stored is a notice, not an end."""
+        from edgekit.core.errors import StoreError
+        from edgekit.core.notice import Notice
+        from edgekit.measure.measurement import to_document
+
+        self._measured += measured
+        documents = []
+        for measurement in measured:
+            try:
+                documents.append(self._store.get(self._store.add_measurement(measurement)).document)
+            except StoreError as error:  # what was measured must be seen even where it cannot be kept
+                self._notices.append(Notice(code="not-stored", message=error.message, hint=error.hint or ""))
+                documents.append(to_document(measurement))
+        return documents
+
+    def notices(self) -> tuple[Notice, ...]:
+        """Everything that is to be known about what was kept, each once."""
+        from edgekit.measure.notices import slower_than_float
+
+        own = [notice for measurement in self._measured for notice in measurement.notices]
+        found = (*own, *slower_than_float(self._measured), *self._notices, *self._store.notices)
+        return tuple(dict.fromkeys(found))
+
+
+def keep(measured: Sequence[Measurement], store: Store, out: Output) -> list[dict[str, Any]]:
+    """Stores measurements; their documents. Prints what the user should know."""
+    keeper = Keeper(store)
+    documents = keeper.keep(measured)
+    out.notices(keeper.notices())
     return documents
 
 

@@ -42,6 +42,7 @@ class Output:
             columns = os.environ.get("COLUMNS", "")
             self.answers.width = int(columns) if columns.isdecimal() and int(columns) else 80
         self._status: Any = None
+        self._screen: Any = None  # a live table instead of the spinner
         self._running: dict[str, str] = {}  # tasks that have not finished → what is said of them
 
     # ------------------------------------------------------------------ progress
@@ -70,7 +71,18 @@ class Output:
         if self.notes.is_terminal:
             self._spin(next(reversed(self._running.values()), None))
 
+    def paint(self, screen: Any) -> None:
+        """Shows a live table (``rich.live.Live``) until something else is printed; None: no longer."""
+        if screen is None:
+            self._spin(None)
+        elif self._screen is None:
+            self._screen = screen
+            screen.start()
+
     def _spin(self, text: str | None) -> None:
+        if self._screen is not None:
+            self._screen.stop()
+            self._screen = None
         if text is None:
             if self._status is not None:
                 self._status.stop()
@@ -128,17 +140,12 @@ class Output:
         """An error: a sentence and its way out on stderr; with ``--json`` a document on stdout too."""
         self._spin(None)
         if self.as_json:
-            self._print_json(
-                {
-                    "error": {
-                        "class": type(error).__name__,
-                        "message": error.message,
-                        "hint": error.hint,
-                        "exit_code": error.exit_code,
-                    },
-                    **error.details,
-                }
-            )
+            self._print_json(error_document(error))
+        self.complain(error)
+
+    def complain(self, error: EdgekitError) -> None:
+        """An error on stderr only; with ``--json`` the answer has it already."""
+        self._spin(None)
         self.notes.print(f"[red]error:[/red] {_escaped(error.message)}", soft_wrap=True)
         if error.hint:
             self.notes.print(f"[dim]hint:[/dim]  {_escaped(error.hint)}", soft_wrap=True)
@@ -151,6 +158,17 @@ class Output:
         schema = f"edgekit.{self.command.replace(' ', '-')}/1"
         head = {"schema": schema, "edgekit": VERSION, "command": self.command}
         sys.stdout.write(json.dumps(to_json({**head, **document}), indent=2, allow_nan=False) + "\n")
+
+
+def error_document(error: EdgekitError) -> dict[str, Any]:
+    """The fields of a failure; what belongs to it stands beside ``error``."""
+    named = {
+        "class": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint,
+        "exit_code": error.exit_code,
+    }
+    return {"error": named, **error.details}
 
 
 def _wrapped(text: str, width: int) -> str:

@@ -39,6 +39,18 @@ def device_names(text: str) -> list[str]:
     return found
 
 
+def one_device(text: str) -> str:
+    """A name for what can be done with one board only.
+
+    Raises:
+        UsageError: there is none, or several.
+    """
+    names = device_names(text)
+    if len(names) > 1:
+        raise UsageError(f"one board is wanted here, {len(names)} are named", hint=f"--device {names[0]}")
+    return names[0]
+
+
 def thread_counts(text: str | None) -> list[int] | None:
     """``1,4`` → two counts; None stays None.
 

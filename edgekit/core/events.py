@@ -19,6 +19,7 @@ class Event:
         message: a detail ("epoch 2 of 5").
         fraction: 0..1 of the task, where it is known.
         seconds: how long the task took, when finished.
+        device: the board that it is about, where there are several side by side.
     """
 
     state: Literal["started", "progress", "finished", "note"]
@@ -26,12 +27,13 @@ class Event:
     message: str = ""
     fraction: float | None = None
     seconds: float | None = None
+    device: str | None = None
 
 
 EventSink = Callable[[Event], None]
 
 
-def ignore(event: Event) -> None:
+def ignore(event: object) -> None:
     """The sink that drops everything."""
 
 

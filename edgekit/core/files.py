@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -41,6 +42,27 @@ def appearing(path: Path) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """One at a time: whoever else has the block for this lock file, in a thread or another process, is waited for.
+
+    The kernel lets go of it when a process ends, however it ends; the file stays.
+
+    Raises:
+        UsageError: the folder cannot be made or written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}", hint="set EDGEKIT_HOME") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # of this open file, so threads exclude each other too
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

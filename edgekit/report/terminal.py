@@ -277,16 +277,20 @@ def _footnotes(documents: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
     """No number without what it depends on; what holds for several rows is said once."""
     from rich.padding import Padding
 
-    alike: dict[str, list[str]] = {}
+    alike: dict[tuple[str, str], list[str]] = {}
     judged: dict[str, tuple[Mapping[str, Any], list[str]]] = {}
     for document in documents:
         threads = words.count(document["num_threads"], "thread")
         name = f"{words.model(document['model']['name'])} ({words.device(document)}, {threads})"
-        alike.setdefault(words.circumstances(document), []).append(words.model(document["model"]["name"]))
+        where = (words.device(document), words.circumstances(document))
+        alike.setdefault(where, []).append(words.model(document["model"]["name"]))
         judged.setdefault("\n".join(words.verdict(document)), (document, []))[1].append(name)
+    boards: dict[tuple[str, str], list[str]] = {}
+    for (board, circumstances), names in alike.items():
+        boards.setdefault((", ".join(dict.fromkeys(names)), circumstances), []).append(board)
     lines: list[RenderableType] = [
-        _text(f"on {circumstances}" if len(alike) == 1 else f"{', '.join(dict.fromkeys(names))}: on {circumstances}")
-        for circumstances, names in alike.items()
+        _text(f"{f'{models}: ' if len(boards) > 1 else ''}on {', '.join(there)}, {circumstances}")
+        for (models, circumstances), there in boards.items()
     ]
     for document, names in judged.values():
         first, *reasons = verdict_text(document).split()

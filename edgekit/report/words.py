@@ -99,9 +99,9 @@ def runtime(document: Mapping[str, Any]) -> str:
 
 
 def circumstances(document: Mapping[str, Any]) -> str:
-    """What a measurement depends on: ``pi4, LiteRT C API 2.3.0, XNNPACK (all ops), 1 thread, 10 processes``."""
+    """What a measurement depends on beside its board: ``LiteRT C API 2.3.0, XNNPACK (all ops), 1 thread, …``."""
     threads, processes = count(document["num_threads"], "thread"), count(document["processes"], "process")
-    return f"{device(document)}, {runtime(document)}, {threads}, {processes}"
+    return f"{runtime(document)}, {threads}, {processes}"
 
 
 def verdict(document: Mapping[str, Any]) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from edgekit.core.events import ignore
@@ -11,13 +13,29 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from edgekit.core.artifact import Artifact
+    from edgekit.core.errors import EdgekitError
     from edgekit.core.events import EventSink
     from edgekit.device.provision import RuntimeName
     from edgekit.measure.measurement import MeasuredModel, Measurement
     from edgekit.measure.plan import Plan
     from edgekit.verbs.boards import Board, Reach
+    from edgekit.verbs.fleet import BoardOutcome, Work
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardBenchmark:
+    """What came of several models on one board.
+
+    Attributes:
+        measurements: in the order model, threads; without those that failed.
+        errors: one for each model and thread count that could not be measured.
+    """
+
+    measurements: tuple[Measurement, ...]
+    errors: tuple[EdgekitError, ...]
+
 
 #: ops with tensors that outlive a run
 _STATEFUL = {
@@ -41,8 +59,11 @@ def benchmark(
     runtime: str = "auto",
     reach: Reach | None = None,
     on_event: EventSink = ignore,
+    on_measured: Callable[[Measurement], None] = ignore,
 ) -> tuple[Measurement, ...]:
-    """Measures each model with each thread count on each board; on one board their processes are interleaved.
+    """Measures each model with each thread count on each board.
+
+    Boards are measured side by side; on one board the processes of its models are interleaved.
 
     Args:
         models: .tflite files or artifacts.
@@ -52,27 +73,70 @@ def benchmark(
         runtime: ``auto``, ``litert``, ``ai_edge_litert`` or ``tflite_runtime``.
         reach: how to reach the board, where its name does not say it all.
         on_event: hears of the progress.
+        on_measured: gets each measurement as soon as its board is done, also where the call fails in the end.
 
     Returns:
-        The measurements, raw samples included, in the order model, board, threads. Nothing is stored.
+        The measurements, raw samples included, in the order board, model, threads. Nothing is stored.
 
     Raises:
         ModelError: a file that is missing or cannot be run.
-        DeviceError: a board that cannot be used.
+        DeviceError: a board that cannot be used. With several boards or models, the others were measured.
+    """
+    from edgekit.verbs.fleet import on_boards
+
+    work = benchmarking(models, num_threads=num_threads, plan=plan, runtime=runtime)
+
+    def hand_over(outcome: BoardOutcome[BoardBenchmark]) -> None:
+        for measurement in outcome.result.measurements if outcome.result else ():
+            on_measured(measurement)
+
+    names = [device] if isinstance(device, str) else list(device)
+    outcomes = on_boards(names, work, on_event, reach=reach, on_outcome=hand_over)
+    for outcome in outcomes:
+        for error in failures(outcome):
+            raise error
+    return tuple(measurement for one in outcomes if one.result for measurement in one.result.measurements)
+
+
+def failures(outcome: BoardOutcome[BoardBenchmark]) -> tuple[EdgekitError, ...]:
+    """What went wrong on one board: the board itself, or some of the models."""
+    if outcome.error is not None:
+        return (outcome.error,)
+    return outcome.result.errors if outcome.result is not None else ()
+
+
+def benchmarking(
+    models: str | PathLike[str] | Artifact | Sequence[str | PathLike[str] | Artifact],
+    *,
+    num_threads: int | Sequence[int] | None = None,
+    plan: str | Plan = "standard",
+    runtime: str = "auto",
+) -> Work[BoardBenchmark]:
+    """The work of :func:`benchmark` on one board, for :func:`edgekit.verbs.fleet.on_boards`.
+
+    Everything that can be wrong with models and options is found here, once, before any board is bothered.
+
+    Args:
+        models, num_threads, plan, runtime: see :func:`benchmark`.
+
+    Raises:
+        ModelError, UsageError: see there.
     """
     from edgekit.measure.plan import make_plan
-    from edgekit.verbs.boards import Reach, open_board
+    from edgekit.verbs.boards import open_board
 
     given: list[str | PathLike[str] | Artifact] = _listed(models)
     artifacts = [open_model(model) for model in given]
     chosen = make_plan(plan) if isinstance(plan, str) else plan
-    found: list[Measurement] = []
-    for name in [device] if isinstance(device, str) else device:
-        stateful = any(map(is_stateful, artifacts))
-        with open_board(name, reach or Reach(), check_runtime(runtime), on_event, stateful=stateful) as board:
+    name_of_runtime = check_runtime(runtime)
+    stateful = any(map(is_stateful, artifacts))
+
+    def work(name: str, reach: Reach, on_event: EventSink) -> BoardBenchmark:
+        with open_board(name, reach, name_of_runtime, on_event, stateful=stateful) as board:
             threads = _listed(num_threads) if num_threads is not None else [board.profile.num_threads]
-            found += measure_on(board, artifacts, threads, chosen, on_event)
-    return tuple(found)
+            return measure_each(board, artifacts, threads, chosen, on_event)
+
+    return work
 
 
 def measure_on(
@@ -89,18 +153,40 @@ def measure_on(
     Raises:
         EdgekitError: of the first model that could not be measured, after the others were.
     """
+    found = measure_each(board, artifacts, num_threads, plan, on_event, at=at)
+    if found.errors:
+        raise found.errors[0]
+    return list(found.measurements)
+
+
+def measure_each(
+    board: Board,
+    artifacts: Sequence[Artifact],
+    num_threads: Sequence[int],
+    plan: Plan,
+    on_event: EventSink,
+    *,
+    at: str | None = None,
+) -> BoardBenchmark:
+    """As :func:`measure_on`, but one that fails stops no other, and no other's measurement is lost."""
     import dataclasses
     from functools import partial
 
+    from edgekit.core.errors import EdgekitError
     from edgekit.device.run import new_job, push_samples, run_job
-    from edgekit.measure.collect import collect_many
+    from edgekit.measure.collect import Collected, collect_many
     from edgekit.measure.measurement import measurement_from
 
     runs, models, notices, limits = {}, {}, {}, {}
+    errors: list[EdgekitError] = []
     for artifact in artifacts:
         digest = _digest(artifact)
-        path = at or board.device.workspace.push_file(artifact.path, f"models/{digest[:12]}/model.tflite").path
-        samples = push_samples(board.device, artifact, runtime=board.runtime, model_path=path)
+        try:
+            path = at or board.device.workspace.push_file(artifact.path, f"models/{digest[:12]}/model.tflite").path
+            samples = push_samples(board.device, artifact, runtime=board.runtime, model_path=path)
+        except EdgekitError as error:
+            errors.append(error)
+            continue
         for threads in num_threads:
             key = _Key(f"{artifact.name}, {threads} thread{'s' * (threads > 1)}:")
             job = new_job(
@@ -115,19 +201,21 @@ def measure_on(
             models[key] = artifact
             limits[key] = dataclasses.replace(board.limits, deterministic=not is_stateful(artifact))
             notices[key] = (*board.notices, *samples.notices)
-    collected = collect_many(runs, plan=plan, limits=limits, on_event=on_event)
-    if collected.errors:
-        raise next(iter(collected.errors.values()))
-    return [
-        measurement_from(
-            collected.samples[key],
-            device=board.device.name,
-            model=_measured(models[key]),
-            limits=limits[key],
-            notices=notices[key],
-        )
-        for key in runs
-    ]
+    collected = collect_many(runs, plan=plan, limits=limits, on_event=on_event) if runs else Collected[_Key]()
+    return BoardBenchmark(
+        measurements=tuple(
+            measurement_from(
+                collected.samples[key],
+                device=board.device.name,
+                model=_measured(models[key]),
+                limits=limits[key],
+                notices=notices[key],
+            )
+            for key in runs
+            if key in collected.samples
+        ),
+        errors=(*errors, *collected.errors.values()),
+    )
 
 
 def check_runtime(name: str) -> RuntimeName:

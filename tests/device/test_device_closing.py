@@ -35,7 +35,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_a_command_that_runs_is_killed_and_its_caller_gets_an_error_or_its_status(device: Device) -> None:
+def test_a_command_that_runs_is_killed_and_its_caller_gets_an_error(device: Device) -> None:
     beside = connect(device.target)
     marker = f"30.{time.monotonic_ns() % 10**9:09d}"
 
@@ -48,8 +48,7 @@ def test_a_command_that_runs_is_killed_and_its_caller_gets_an_error_or_its_statu
 
     def work() -> None:
         try:
-            found.append(device.transport.run(["sleep", marker], timeout_s=60).exit_status)
-            found.append(device.transport.run(["true"], timeout_s=60).exit_status)
+            found.append(device.transport.run(["sleep", marker], timeout_s=60))
         except DeviceError as error:
             found.append(error)
 
@@ -60,9 +59,7 @@ def test_a_command_that_runs_is_killed_and_its_caller_gets_an_error_or_its_statu
         device.transport.close()
         thread.join(SOON_S)
         assert not thread.is_alive()
-        assert found
-        assert 0 not in found
-        assert isinstance(found[-1], UnreachableError)
+        assert [type(one) for one in found] == [UnreachableError]
         wait_for(lambda: not running())
 
 

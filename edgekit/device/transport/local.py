@@ -71,6 +71,8 @@ class LocalTransport:
         finally:
             self._running.discard(process)
             _close(process)
+        if self._closed:
+            raise UnreachableError(f"local: closed while `{shown(argv)}` ran")
         return Completed(
             argv=tuple(argv),
             exit_status=status if status >= 0 else 128 - status,

@@ -220,6 +220,8 @@ class SshTransport:
             self._talks.discard(talk)
             if talk.channel is not None:
                 talk.channel.close()
+        if self._closed:
+            raise UnreachableError(f"{self.name}: the connection was closed while `{shown(argv)}` ran")
         if talk.broken_off:
             raise DeadlineError(f"{self.name}: broken off")
         if talk.framed.pid is None:
