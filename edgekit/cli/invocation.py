@@ -153,6 +153,11 @@ def settle() -> None:
         _running.close()
 
 
+def running_command() -> str:
+    """``deploy``, ``devices provision``, …: what others are told who want the same board."""
+    return _running.command if _running is not None else ""
+
+
 def exit_with(status: int) -> typing.NoReturn:
     """Ends the command with a status other than 0 after its answer was printed."""
     raise Exit(status)

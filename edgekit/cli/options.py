@@ -96,6 +96,16 @@ IdentityFile = Annotated[
     Path | None, typer.Option("--identity-file", envvar="EDGEKIT_IDENTITY_FILE", help="Private key file.")
 ]
 SshConfig = Annotated[Path | None, typer.Option("--ssh-config", envvar="EDGEKIT_SSH_CONFIG", help="As ssh's -F.")]
+Wait = Annotated[
+    float | None,
+    typer.Option(
+        "--wait",
+        envvar="EDGEKIT_WAIT",
+        metavar="SECONDS",
+        min=0,
+        help="Wait so long for a board that somebody else uses (inf: until it is free).",
+    ),
+]
 NumThreads = Annotated[
     str | None,
     typer.Option(
@@ -243,9 +253,11 @@ class BoardOptions:
     user: User = None
     identity_file: IdentityFile = None
     ssh_config: SshConfig = None
+    wait: Wait = None
 
     def reach(self) -> Reach:
         """For the verbs; questions go to the terminal, if there is one."""
+        from edgekit.cli.invocation import running_command
         from edgekit.cli.reaching import at_terminal
         from edgekit.verbs.boards import Reach
 
@@ -256,4 +268,6 @@ class BoardOptions:
             identity_file=self.identity_file,
             ssh_config=self.ssh_config,
             ask=at_terminal(),
+            wait_s=self.wait,
+            purpose=f"edgekit {running_command()}",
         )

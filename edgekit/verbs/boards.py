@@ -11,6 +11,7 @@ from edgekit.core.events import EventSink, task
 from edgekit.core.notice import Notice
 from edgekit.device.connect import Device, connect
 from edgekit.device.facts import Facts, mismatch
+from edgekit.device.lock import held
 from edgekit.device.profile import Profile, load_profile
 from edgekit.device.provision import BoardRuntime, RuntimeName, prepare_runtime
 from edgekit.device.target import Target, resolve
@@ -28,6 +29,8 @@ class Reach:
         port, user, identity_file: instead of what inventory and ssh configuration say.
         ssh_config: as ssh's ``-F``.
         ask: puts a question to the person at the terminal; None: nobody is there.
+        wait_s: how long to wait for a board that somebody else uses; None: not at all; ``math.inf``: until it is free.
+        purpose: what others are told who want the board meanwhile.
         on_open: hears of every connection that is opened, so that somebody else can end it.
     """
 
@@ -37,6 +40,8 @@ class Reach:
     identity_file: Path | None = None
     ssh_config: Path | None = None
     ask: Ask = None
+    wait_s: float | None = None
+    purpose: str = "a Python program"
     on_open: Callable[[Device], None] | None = None
 
     def target(self, name: str) -> Target:
@@ -65,6 +70,16 @@ class Reach:
             self.on_open(device)
         return device
 
+    @contextmanager
+    def lock(self, device: Device, on_event: EventSink) -> Iterator[None]:
+        """Nobody else uses the board within the block; see :func:`edgekit.device.lock.held`.
+
+        Raises:
+            BusyError: somebody else uses it, and went on for longer than :attr:`wait_s`.
+        """
+        with held(device, purpose=self.purpose, wait_s=self.wait_s, on_event=on_event):
+            yield
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Board:
@@ -91,18 +106,19 @@ class Board:
 def open_board(
     name: str, reach: Reach, runtime: RuntimeName, on_event: EventSink, *, stateful: bool = False
 ) -> Iterator[Board]:
-    """Connects, compares the board with its profile, and brings a runtime onto it.
+    """Connects, locks the board, compares it with its profile, and brings a runtime onto it.
 
     ``stateful``: one that runs models with variable tensors.
 
     Raises:
         UsageError: unknown name.
+        BusyError: somebody else uses the board.
         DeviceError: not reachable, not trusted, of another architecture than its profile, without a runtime.
     """
     target = reach.target(name)
     with task(f"connect to {name}", on_event):
         device = reach.connect(target)
-    with device:
+    with device, reach.lock(device, on_event):
         facts = device.facts()
         profile, notices = _profile_of(target, facts)
         ready = prepare_runtime(device, facts, runtime=runtime, stateful=stateful, on_event=on_event)

@@ -13,9 +13,9 @@ from cli_run import Edgekit, copied_example, with_steps
 @pytest.fixture
 def edgekit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edgekit:
     """``edgekit("audit", "model.tflite")`` in an empty folder, with a home of its own."""
-    for name in [name for name in os.environ if name.startswith("EDGEKIT_") and name != "EDGEKIT_SSH_CONFIG"]:
-        if name != "EDGEKIT_HOME":
-            monkeypatch.delenv(name)
+    kept = {"EDGEKIT_HOME", "EDGEKIT_LOCK_DIR", "EDGEKIT_SSH_CONFIG"}
+    for name in [name for name in os.environ if name.startswith("EDGEKIT_") and name not in kept]:
+        monkeypatch.delenv(name)
     for name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS", "PY_COLORS"):
         monkeypatch.delenv(name, raising=False)
     folder = tmp_path / "work"
