@@ -209,7 +209,8 @@ class _Attempt:
 
 def _because(plan: Plan) -> str:
     """Why it is not the library."""
-    return "; ".join(f"{out.what}: {out.reason}" for out in plan.ruled_out if out.what.startswith("LiteRT"))
+    reasons = [out for out in plan.ruled_out if out.what.startswith("LiteRT")]
+    return "; ".join(out.reason if out.what == "LiteRT's library" else f"{out.what} {out.reason}" for out in reasons)
 
 
 def carry_out(

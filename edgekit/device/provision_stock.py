@@ -156,13 +156,10 @@ def read_supplied(path: Path, kind: Literal["library", "benchmark_model"]) -> Su
 
 def native_offer(abi: str | None, libc: str | None) -> NativeOffer:
     """The native runner for an ABI and a C library; it may have to be built, which takes some seconds."""
-    import importlib
+    from edgekit.runner.native import native_runner
 
     try:
-        native_runner = importlib.import_module("edgekit.runner.native").native_runner
         found = native_runner(abi or "unknown", libc or "glibc")
-    except ModuleNotFoundError:
-        return NativeOffer(path=None, problem="this edgekit has none")
     except (DependencyError, RuntimeMissingError) as error:
         return NativeOffer(path=None, problem=error.message, hint=error.hint)
     return NativeOffer(path=found.path, size_bytes=found.path.stat().st_size, sha256=found.sha256)

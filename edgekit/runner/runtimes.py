@@ -196,6 +196,34 @@ def fetch_library(version: str, abi: str, *, on_event: EventSink = ignore) -> Li
     return library
 
 
+def cached_library(version: str, abi: str, *, on_event: EventSink = ignore) -> Library:
+    """As :func:`fetch_library`, but always a file in the cache, which can be copied to another machine.
+
+    Raises:
+        DependencyError: see there; the cache cannot be written.
+    """
+    library = fetch_library(version, abi, on_event=on_event)
+    folder = _folder(abi, version)
+    if library.path.parent == folder:
+        return library
+    if (cached := _cached(folder)) is not None:
+        return cached
+    path = folder / library.path.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        files.write_bytes(path, library.path.read_bytes())
+    except OSError as error:
+        raise DependencyError(f"cannot write {folder}: {error.strerror}", hint="set EDGEKIT_HOME") from error
+    return _remembered(replace(library, path=path))
+
+
+def _remembered(library: Library) -> Library:
+    """Writes what a cached library is beside it; without its folder, so that the cache can be moved."""
+    record = decode.to_json(replace(library, path=Path(library.path.name)))
+    files.write_bytes(library.path.parent / "library.json", (json.dumps(record, indent=1) + "\n").encode())
+    return library
+
+
 def _candidates(abi: str) -> Iterator[str]:
     """Releases from the newest; this machine's own first, so that host and board compute with the same kernels."""
     installed = _installed_version() if abi == platform.machine() else None
@@ -288,7 +316,4 @@ def _extract(wheel: Path, version: str, abi: str, folder: Path) -> Library:
         raise DependencyError(f"{wheel.name} is damaged: {error}", hint=hint) from error
     path = folder / Path(member).name
     files.write_bytes(path, content)
-    library = _describe(path, version=version, abi=abi, source=wheel.name)
-    record = decode.to_json(replace(library, path=Path(path.name)))
-    files.write_bytes(folder / "library.json", (json.dumps(record, indent=1) + "\n").encode())
-    return library
+    return _remembered(_describe(path, version=version, abi=abi, source=wheel.name))

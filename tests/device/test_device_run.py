@@ -114,19 +114,13 @@ def test_the_second_provisioning_uploads_nothing(device, runtime):
     assert runtime.library_path.startswith(device.root + "/runtime/")
 
 
-def test_a_board_without_python_is_told_how_to_get_it(device):
-    facts = dataclasses.replace(device.facts(), python=None)
-    with pytest.raises(RuntimeMissingError) as caught:
-        prepare_runtime(device, facts)
-    assert "local" in caught.value.message
-    assert "apt-get install python3`" in caught.value.hint
-
-
-def test_a_python_that_is_too_old_is_told(device):
+@pytest.mark.parametrize("version", [None, (3, 6, 15)], ids=["none", "too-old"])
+def test_a_board_without_a_usable_python_gets_the_native_runner(device, version):
     facts = device.facts()
-    facts = dataclasses.replace(facts, python=dataclasses.replace(facts.python, version=(3, 6, 15)))
-    with pytest.raises(RuntimeMissingError, match=r"3\.6\.15 is too old"):
-        prepare_runtime(device, facts)
+    python = dataclasses.replace(facts.python, version=version) if version else None
+    runtime = prepare_runtime(device, dataclasses.replace(facts, python=python))
+    assert (runtime.runner, runtime.python, runtime.name) == ("native", None, "LiteRT C API")
+    assert runtime.argv == (runtime.runner_path,)
 
 
 def test_a_glibc_that_is_too_old_is_told(device, monkeypatch):
@@ -179,9 +173,11 @@ def test_a_library_that_does_not_load_is_told_before_any_model_is_run(device, ru
         probe(device, runtime)
 
 
-def test_a_python_without_ctypes_is_told(device, tmp_path):
+def test_a_python_without_ctypes_is_told_or_the_native_runner_takes_its_place(device, tmp_path, monkeypatch):
     # as on a board with python3-minimal
     facts = speaking(device.facts(), tmp_path, "echo \"ModuleNotFoundError: No module named 'ctypes'\" >&2; exit 1")
+    assert prepare_runtime(device, facts).runner == "native"
+    monkeypatch.setattr("edgekit.runner.native.TARGETS", {})
     with pytest.raises(RuntimeMissingError) as caught:
         prepare_runtime(device, facts)
     assert "python3-minimal" in caught.value.hint
