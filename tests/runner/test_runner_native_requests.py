@@ -19,6 +19,7 @@ JOB = (
     b'"module": null, "num_threads": 4, "samples": [["/s/0.raw"], ["/s/all@128"]], "warmup_s": 0.5, "min_s": 1e-3, '
     b'"cpus": [0, -1], "rebuild": true, "note": "a\\"b\\\\c\\ud83d\\ude00"}'
 )
+INSERTED = [b"[" * 100, b"\\u0000", b"\\ud800", b"1e999", b"-0.0", b"9" * 30, b'"']
 STRICTER = ("too deep", "a NUL in a string", "half a character in a string")
 
 

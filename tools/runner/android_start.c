@@ -9,7 +9,8 @@ void __libc_init(void *arguments, void (*at_exit)(void), int (*call)(void), cons
     __attribute__((noreturn));
 
 #if defined(__aarch64__)
-__asm__(".globl _start\n.type _start, %function\n_start:\n  mov x29, #0\n  mov x30, #0\n  mov x0, sp\n  b start_main\n");
+__asm__(".globl _start\n.type _start, %function\n_start:\n  mov x29, #0\n  mov x30, #0\n  mov x0, sp\n"
+        "  b start_main\n");
 #elif defined(__x86_64__)
 __asm__(".globl _start\n.type _start, @function\n_start:\n  xor %ebp, %ebp\n  mov %rsp, %rdi\n  and $-16, %rsp\n"
         "  call start_main\n");

@@ -9,6 +9,7 @@ what it needs without being asked.
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
 from edgekit.core.hashing import sha256_file
@@ -22,13 +23,14 @@ def main(arguments: list[str]) -> None:
         sys.exit(f"{__doc__}\nTargets: {', '.join(names)}")
     folder = Path(arguments[0]).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    for name in arguments[1:] or names:
-        path = folder / f"runner-{name}"
-        try:
-            compile_runner(Path(__file__).parent, *names[name], path)
-        except BuildError as error:
-            sys.exit(str(error))
-        print(f"{sha256_file(path)}  {path.stat().st_size:>6}  {path}")
+    with tempfile.TemporaryDirectory(prefix="edgekit-zig-") as cache:
+        for name in arguments[1:] or names:
+            path = folder / f"runner-{name}"
+            try:
+                compile_runner(Path(__file__).parent, *names[name], path, compiler_cache=Path(cache))
+            except BuildError as error:
+                sys.exit(str(error))
+            print(f"{sha256_file(path)}  {path.stat().st_size:>6}  {path}")
 
 
 if __name__ == "__main__":

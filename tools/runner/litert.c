@@ -127,8 +127,9 @@ static size_t element_width(int32_t type, const char **name) {
     const char *name;
     size_t width;
   } known[] = {
-      {1, "float32", 4}, {2, "int32", 4},    {3, "uint8", 1},    {4, "int64", 8},   {6, "bool", 1},    {7, "int16", 2},
-      {9, "int8", 1},    {10, "float16", 2}, {11, "float64", 8}, {13, "uint64", 8}, {16, "uint32", 4}, {17, "uint16", 2},
+      {1, "float32", 4},  {2, "int32", 4},   {3, "uint8", 1},   {4, "int64", 8},
+      {6, "bool", 1},     {7, "int16", 2},   {9, "int8", 1},    {10, "float16", 2},
+      {11, "float64", 8}, {13, "uint64", 8}, {16, "uint32", 4}, {17, "uint16", 2},
   };
   for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
     if (known[i].type != type) continue;
