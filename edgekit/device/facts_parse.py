@@ -50,6 +50,8 @@ def abi(machine: str | None, elf: str, long_bit: str | None, maps: str = "") -> 
     for told in (long_bit, *maps.split()[:1]):
         if bits is None and told in ("32", "64"):
             bits = int(told)
+    if bits is None and machine in ("armv6l", "armv7l", "i586", "i686"):
+        bits = 32  # such a kernel runs nothing else
     if name is None and machine is not None and bits is not None:
         name = {("aarch64", 32): "arm", ("x86_64", 32): "i686"}.get((machine, bits), machine)
     if name == "arm":

@@ -123,6 +123,8 @@ def _proposal(facts: Facts, profile: Profile) -> Proposal | None:
     pairs = ((profile.abi, facts.abi), (profile.libc, facts.libc))
     if any(said and there and said != there for said, there in pairs):
         return None
+    if profile.libc == "bionic" and facts.libc is None:
+        return None  # Android would have said so
     score, reasons = 0, []
     exact = [name for name in facts.compatible if name in profile.compatible]
     if exact:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,20 +19,35 @@ def list_(*, out: Output) -> None:
     """Your boards, and the kinds of boards that edgekit knows."""
     from edgekit.core.decode import to_json
     from edgekit.device import inventory
-    from edgekit.device.profile import load_profile, profile_paths
+    from edgekit.device.profile import all_profiles, origin
     from edgekit.report.terminal import rows_table
 
     entries = inventory.entries()
-    profiles = [load_profile(name) for name in sorted(profile_paths())]
+    profiles, notices = all_profiles()
+    out.notices(notices)
     rows = [("local", "this machine", "local", "")]
     rows += [(e.name, e.host, e.profile or e.name, "pinned" if e.host_key else "known_hosts") for e in entries]
-    document = {"devices": to_json(entries), "profiles": to_json(profiles), "inventory": str(inventory.path())}
+    kinds = [(p.name, p.title, p.abi or "any", _whose(path)) for p, path in profiles.values()]
+    document = {
+        "devices": to_json(entries),
+        "profiles": [{**to_json(p), "origin": origin(path), "path": str(path)} for p, path in profiles.values()],
+        "inventory": str(inventory.path()),
+        "warnings": to_json(notices),
+    }
     out.answer(
         document,
         rows_table(("device", "address", "profile", "host key"), rows),
-        rows_table(("profile", "what it is", "ABI"), [(p.name, p.title, p.abi or "any") for p in profiles]),
+        rows_table(("profile", "what it is", "ABI", "from"), kinds),
         "a profile's name is a device too where your ssh configuration has a Host of that name",
     )
+
+
+def _whose(path: Path) -> str:
+    """``edgekit``, or where a profile of the user's own lies."""
+    from edgekit.device.profile import origin
+
+    whose = origin(path)
+    return whose if whose == "edgekit" else str(path)
 
 
 @command(app, "devices add", example="edgekit devices add lab-pi --host 192.0.2.7 --user pi --profile pi4")
@@ -44,19 +61,27 @@ def add(
     user: o.User = None,
     identity_file: o.IdentityFile = None,
     profile: Annotated[
-        str | None, typer.Option("--profile", help="What kind of board: `edgekit devices list`.")
+        str | None,
+        typer.Option("--profile", help="What kind of board: `edgekit devices list` (default: the board is asked)."),
     ] = None,
     workspace: Annotated[str | None, typer.Option("--workspace", help="Our folder there (default ~/.edgekit).")] = None,
+    ssh_config: o.SshConfig = None,
+    probe: Annotated[
+        bool, typer.Option("--probe/--no-probe", help="Ask the board what it is, where no profile is named.")
+    ] = True,
     replace: Annotated[
         bool, typer.Option("--replace", help="Change the entry of this name; what is not given stays.")
     ] = False,
     out: Output,
 ) -> None:
-    """Write a board into your inventory."""
+    """Write a board into your inventory; without --profile it is asked what kind of board it is."""
     from edgekit.core.decode import to_json
+    from edgekit.core.events import task
     from edgekit.device import inventory
     from edgekit.device.address import parse_address
-    from edgekit.device.profile import load_profile
+    from edgekit.device.probe import probe as ask_board
+    from edgekit.device.profile import load_profile, profile_paths
+    from edgekit.device.target import resolve
 
     if profile is not None:
         load_profile(profile)
@@ -74,7 +99,34 @@ def add(
     changed = {key: value for key, value in said.items() if value is not None}
     entry = inventory.InventoryEntry(**{**known, "name": name, **changed})
     inventory.add(entry, replace=replace)
-    out.answer({"device": to_json(entry)}, f"added {name}; next: edgekit devices trust {name}")
+    if not probe or entry.profile is not None or name in profile_paths():
+        out.answer({"device": to_json(entry), "probe": None}, f"added {name}; next: {_next(name, entry.host_key)}")
+        return
+    with task(f"ask {name} what it is", out.on_event):
+        found = ask_board(resolve(name, ssh_config=ssh_config))
+    out.notices(found.notices)
+    if found.proposal is not None:
+        entry = dataclasses.replace(entry, profile=found.proposal.profile)
+        inventory.add(entry, replace=True)
+        why = ", and ".join(found.proposal.reasons) or "nothing more is known"
+        lines = [f"added {name} as {found.proposal.profile}: {why}", f"next: edgekit devices check {name}"]
+    else:
+        lines = [f"added {name}, not knowing what kind of board it is: {found.complaint}", f"next: {found.hint}"]
+    document = {
+        "device": to_json(entry),
+        "probe": {
+            "profile": to_json(found.proposal),
+            "others": to_json(found.others),
+            "complaint": found.complaint,
+            "hint": found.hint,
+        },
+        "warnings": to_json(found.notices),
+    }
+    out.answer(document, *lines)
+
+
+def _next(name: str, host_key: str | None) -> str:
+    return f"edgekit devices {'check' if host_key else 'trust'} {name}"
 
 
 @command(app, "devices remove", example="edgekit devices remove lab-pi")

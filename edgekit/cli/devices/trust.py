@@ -48,4 +48,5 @@ def trust(
         require(key, fingerprint, name=name)
     entry = pin(name, key)
     document = {"device": to_json(entry), "fingerprint": key.fingerprint, "type": key.type}
-    out.answer(document, f"{name} is trusted: {key.fingerprint} ({key.type})")
+    follow = "" if entry.profile else f"; next: `edgekit devices check {name}` says which profile fits it"
+    out.answer(document, f"{name} is trusted: {key.fingerprint} ({key.type}){follow}")
