@@ -31,3 +31,4 @@ def edgekit_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     monkeypatch.setenv("EDGEKIT_HOME", home)
     monkeypatch.setenv("EDGEKIT_LOCK_DIR", home)  # tests run side by side on this machine
     monkeypatch.delenv("EDGEKIT_SSH_CONFIG", raising=False)
+    monkeypatch.delenv("EDGEKIT_PROFILES", raising=False)
