@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgekit.core.errors import UsageError
+from edgekit.core.errors import EdgekitError, UsageError
 
 _ELSEWHERE = "free some space, or choose another place with -o/--output"
 
@@ -45,19 +45,23 @@ def appearing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
+def alone(path: Path, *, error: type[EdgekitError] = UsageError) -> Iterator[None]:
     """One at a time: whoever else has the block for this lock file, in a thread or another process, is waited for.
 
     The kernel lets go of it when a process ends, however it ends; the file stays.
 
+    Args:
+        path: of the lock file.
+        error: what to raise.
+
     Raises:
-        UsageError: the folder cannot be made or written to.
+        UsageError: or ``error``; the folder cannot be made or written to.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}", hint="set EDGEKIT_HOME") from error
+    except OSError as why:
+        raise error(f"cannot write {path}: {why.strerror or why}", hint="set EDGEKIT_HOME") from why
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)  # of this open file, so threads exclude each other too
         yield

@@ -53,7 +53,10 @@ def native_runner(abi: str, libc: str, *, on_event: EventSink = ignore) -> Nativ
         sha256 = _whole(folder, name)
         if sha256:
             return NativeRunner(path=folder / name, sha256=sha256, abi=abi, libc=libc)
-    with task(f"build the native runner for {abi} with {libc}", on_event):
+    alone = files.alone(built / ".lock", error=DependencyError)
+    with task(f"build the native runner for {abi} with {libc}", on_event), alone:
+        if sha256 := _whole(built, name):  # for another board, which was quicker
+            return NativeRunner(path=built / name, sha256=sha256, abi=abi, libc=libc)
         _build(sources, abi, libc, built / name)
     return NativeRunner(path=built / name, sha256=sha256_file(built / name), abi=abi, libc=libc)
 

@@ -186,10 +186,12 @@ def fetch_library(version: str, abi: str, *, on_event: EventSink = ignore) -> Li
     if abi == platform.machine() and version == _installed_version():
         return _installed()
     folder = _folder(abi, version)
-    cached = _cached(folder)
-    if cached is not None:
+    if (cached := _cached(folder)) is not None:
         return cached
-    with task(f"fetch LiteRT {version} for {abi}", on_event):
+    alone = files.alone(folder / ".lock", error=DependencyError)
+    with task(f"fetch LiteRT {version} for {abi}", on_event), alone:
+        if (cached := _cached(folder)) is not None:  # for another board, which was quicker
+            return cached
         wheel = _wheel(version, abi, folder)
         library = _extract(wheel, version, abi, folder)
         wheel.unlink(missing_ok=True)
