@@ -29,7 +29,7 @@ app = new_app("Latency and memory of models on boards.")
 def benchmark(
     models: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="One or more .tflite files.")],
     *,
-    device: o.Device = "local",
+    device: o.Devices = "local",
     num_threads: o.NumThreads = None,
     quick: o.Quick = False,
     num_runs: o.NumRuns = None,

@@ -86,6 +86,10 @@ AllowFloat = Annotated[
 Device = Annotated[
     str, typer.Option("--device", envvar="EDGEKIT_DEVICE", help="Name of a board: `edgekit devices list`.")
 ]
+Devices = Annotated[
+    str,
+    typer.Option("--device", envvar="EDGEKIT_DEVICE", help="One board, or several side by side: pi4 or pi4,pi5."),
+]
 Host = Annotated[
     str | None,
     typer.Option("--host", envvar="EDGEKIT_HOST", help="Address to use instead: host, user@host, user@host:port."),
