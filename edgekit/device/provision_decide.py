@@ -282,19 +282,17 @@ class _Desk:
             return
         own = self.present.modules.get("numpy") if self.present else None
         oldest, too_new = (as_numbers(version) for version in release.numpy)
-        own_fits = own is not None and as_numbers(own) < too_new
+        own_fits = own is not None and oldest <= as_numbers(own) < too_new
+        wrong = "too old" if own and as_numbers(own) < oldest else "too new"
+        wanted = f"{release.numpy[0]} or later, and < {release.numpy[1]}"
         why = [f"{release.module} {release.version} comes as wheels that this machine unpacks and checks: no pip there"]
         if own_fits:
-            old = as_numbers(own or "") < oldest
-            why.append(
-                f"the board's own numpy {own} is used"
-                + (f"; its wheel asks for {release.numpy[0]}, so the board decides" if old else "")
-            )
+            why.append(f"the board's own numpy {own} is used")
         elif offer.numpy_held or offer.numpy_published:
-            reason = f"numpy {own} there is too new" if own else "the board has no numpy"
+            reason = f"numpy {own} there is {wrong}" if own else "the board has no numpy"
             why.append(f"{reason}: numpy < {release.numpy[1]} is sent along, into the same private folder")
         else:
-            reason = f"the board's numpy {own} is too new (it needs < {release.numpy[1]})" if own else "it needs numpy"
+            reason = f"the board's numpy {own} is {wrong} (it needs {wanted})" if own else f"it needs numpy {wanted}"
             self.rule_out(what, f"{reason}, and numpy is not published for {self.facts.abi}")
             return
         self.choices.append(self._wheel_choice(offer, own, own_fits, why))

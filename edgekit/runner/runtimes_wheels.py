@@ -86,6 +86,15 @@ MODULE_RELEASES = (
         numpy=("1.23.2", "2"),
         archive_bytes=(2_400_000, 16_000_000),
     ),
+    # for Debian 11, whose numpy 1.19 makes the first interpreter of later releases fail
+    ModuleRelease(
+        module="tflite_runtime",
+        version="2.11.0",
+        pythons=(9, 9),
+        glibc={"armv7l": "2.27"},
+        numpy=("1.19.2", "2"),
+        archive_bytes=(1_700_000, 16_000_000),
+    ),
 )
 
 
@@ -158,7 +167,9 @@ def fetch_module(
         DependencyError: a wheel cannot be downloaded, or is not what its own RECORD says.
     """
     folder = wheels_folder(abi, python)
-    with task(f"fetch {release.module} {release.version} for {abi}", on_event):
+    # one at a time: two boards must not write the same wheel
+    alone = files.alone(folder / ".lock", error=DependencyError)
+    with task(f"fetch {release.module} {release.version} for {abi}", on_event), alone:
         package = _PACKAGES[release.module]
         wheels = [
             held_module(release, abi, python)

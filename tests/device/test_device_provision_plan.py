@@ -170,6 +170,12 @@ def test_numpy_2_on_a_32_bit_board_is_too_new_and_said_so():
     assert "numpy 2.1.0 is too new" in made.refusal
 
 
+def test_32_bit_bullseye_gets_the_release_that_its_old_numpy_serves():
+    made = plan(facts(abi="armv7l", glibc="2.31", python=(3, 9, 2)), modules={"numpy": "1.19.5"})
+    assert of(made) == [("payload", "wheels", "tflite_runtime", "2.11.0")]
+    assert "numpy 1.19.5 is too old" in next(out.reason for out in made.ruled_out if "2.14.0" in out.what)
+
+
 def test_32_bit_trixie_is_told_what_helps():
     made = plan(facts(abi="armv7l", glibc="2.41", python=(3, 13, 5)), modules={"numpy": "2.2.4"})
     assert made.choices == ()

@@ -8,6 +8,6 @@ import typer
 
 from edgekit.cli.invocation import new_app
 
-app = new_app("List, show, add, trust and check boards.")
+app = new_app("List, show, add, trust, check and provision boards.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What you call the board.")]
