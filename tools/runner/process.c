@@ -1,7 +1,7 @@
 /* The process: see process.h. */
 #include "process.h"
 
-enum { MOST_CORES = 1024, LONG_BITS = 8 * sizeof(long), LONGEST_REQUEST = 256 << 20, WATCHER_STACK = 256 << 10 };
+enum { MOST_CORES = 1024, LONG_BITS = 8 * sizeof(long), LONGEST_REQUEST = 256 << 20, WATCHER_STACK = 1 << 20 };
 
 static int answer_descriptor = 1;
 
