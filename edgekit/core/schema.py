@@ -19,7 +19,8 @@ TEXT = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]
 def limits(*, means: str = "", **keywords: Any) -> dict[str, Any]:
     """Metadata of a dataclass field: JSON Schema's own keywords, and what they mean in words.
 
-    Understood: minimum, maximum, pattern (of the whole text), minItems, uniqueItems, items (keywords for each item).
+    Understood: minimum, maximum, pattern (of the whole text), maxLength, minItems, uniqueItems, and items (keywords for
+    each item).
     """
     return {"schema": keywords, "means": means}
 
@@ -40,6 +41,8 @@ def violation(value: Any, keywords: Mapping[str, Any]) -> tuple[str, Any, str] |
     elif isinstance(value, str):
         if "pattern" in keywords and not re.fullmatch(keywords["pattern"], value):
             return "", value, ""
+        if len(value) > keywords.get("maxLength", len(value)):
+            return "", value, f"at most {keywords['maxLength']} characters"
     elif isinstance(value, (int, float)):
         low, high = keywords.get("minimum", value), keywords.get("maximum", value)
         if not low <= value <= high:  # false for NaN too

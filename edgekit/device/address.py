@@ -7,8 +7,12 @@ from dataclasses import dataclass
 
 from edgekit.core.errors import UsageError
 
-_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\-]*\$?")
-_HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9._-]+)?")
+# A ProxyCommand of the user's ssh configuration gets both as text for a shell (%h, %r), so nothing that a shell would
+# read as more than a name may pass; OpenSSH refuses the same since 9.6.
+USER_PATTERN = r"[A-Za-z0-9_][A-Za-z0-9._@\\-]*\$?"
+HOST_PATTERN = r"[A-Za-z0-9_][A-Za-z0-9._-]*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9._-]+)?"
+_USER = re.compile(USER_PATTERN)
+_HOST = re.compile(HOST_PATTERN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,3 +46,13 @@ def parse_address(text: str) -> Address:
             hint="write HOST, USER@HOST, USER@HOST:PORT or USER@[IPv6]:PORT",
         )
     return Address(host=host, user=user if at else None, port=int(port) if port else None)
+
+
+def check_user(user: str) -> None:
+    """A name that may be a user's on a board.
+
+    Raises:
+        UsageError: it cannot be one.
+    """
+    if not _USER.fullmatch(user):
+        raise UsageError(f"{user!r} cannot be a user on a board", hint="letters, digits, `.`, `_`, `-`, `@`")

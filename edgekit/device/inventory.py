@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import re
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edgekit.core import decode, files, suggest
 from edgekit.core.errors import UsageError
 from edgekit.core.places import config_dir
-from edgekit.core.toml import read_toml
-from edgekit.device.profile import is_workspace
+from edgekit.core.schema import TEXT, limits
+from edgekit.core.toml import line_of, read_toml
+from edgekit.device.address import HOST_PATTERN, USER_PATTERN
+from edgekit.device.profile import NAME, is_workspace
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+_WORKSPACE = "an absolute path, or one that begins with ~/"
+# Values reach ssh and the board as arguments: none may look like an option or carry a control character.
+_FILE = limits(
+    pattern=f"(?!-)(?!.*[^/]{{256}}){TEXT}", maxLength=4000, means="a file on this machine that does not begin with a -"
+)
+_HOST = rf"{HOST_PATTERN}|[A-Za-z0-9_][A-Za-z0-9._-]*:\d{{1,5}}"  # the last: adb's names of devices in the network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,15 +40,19 @@ class InventoryEntry:
     """
 
     name: str
-    host: str
-    port: int | None = None
-    user: str | None = None
-    identity_file: str | None = None
-    profile: str | None = None
-    host_key: str | None = None
-    workspace: str | None = None
-    library: str | None = None
-    benchmark_model: str | None = None
+    host: str = field(
+        metadata=limits(pattern=_HOST, maxLength=255, means="an address, a name, or a Host of your ssh configuration")
+    )
+    port: int | None = field(default=None, metadata=limits(minimum=1, maximum=65535))
+    user: str | None = field(default=None, metadata=limits(pattern=USER_PATTERN, maxLength=255, means="a user's name"))
+    identity_file: str | None = field(default=None, metadata=_FILE)
+    profile: str | None = field(default=None, metadata=limits(pattern=NAME.pattern, means="the name of a profile"))
+    host_key: str | None = field(
+        default=None, metadata=limits(pattern=r"[A-Za-z0-9@._-]+ [A-Za-z0-9+/=]+", means="a key: TYPE BASE64")
+    )
+    workspace: str | None = field(default=None, metadata=limits(pattern=f"~?/{TEXT}", maxLength=200, means=_WORKSPACE))
+    library: str | None = field(default=None, metadata=_FILE)
+    benchmark_model: str | None = field(default=None, metadata=_FILE)
 
 
 def path() -> Path:
@@ -55,16 +66,17 @@ def entries() -> tuple[InventoryEntry, ...]:
     Raises:
         UsageError: the file is not readable, not TOML, or has a misspelt key.
     """
-    found = []
-    for name, table in _tables().items():
+    tables = _tables()
+    lines = functools.partial(line_of, _text()) if tables else None
+    for name, table in tables.items():
         check_name(name)
         if isinstance(table, dict) and "name" in table:
             raise UsageError(f"{path()} at {name}: unknown key 'name'", hint="the table's heading is the name")
-        value = {**table, "name": name} if isinstance(table, dict) else table
-        entry = decode.from_json(InventoryEntry, value, source=f"{path()} at {name}")
-        _check_values(entry)
-        found.append(entry)
-    return tuple(sorted(found, key=lambda entry: entry.name))
+    named = {name: {**table, "name": name} if isinstance(table, dict) else table for name, table in tables.items()}
+    found = decode.from_json(dict[str, InventoryEntry], named, source=str(path()), line_of=lines)
+    for entry in found.values():
+        _check_workspace(entry)
+    return tuple(sorted(found.values(), key=lambda entry: entry.name))
 
 
 def find(name: str) -> InventoryEntry | None:
@@ -79,7 +91,8 @@ def add(entry: InventoryEntry, *, replace: bool = False) -> None:
         UsageError: the name is taken or not allowed; a value that cannot be; the file cannot be written.
     """
     check_name(entry.name)
-    _check_values(entry)
+    decode.from_json(InventoryEntry, decode.to_json(entry), source=f"device {entry.name!r}")
+    _check_workspace(entry)
     if not replace and find(entry.name):
         raise UsageError(
             f"there is a device called {entry.name!r} already",
@@ -120,24 +133,16 @@ def check_name(name: str) -> None:
     Raises:
         UsageError: it cannot.
     """
-    if not _NAME.fullmatch(name) or name == "local":
+    if not NAME.fullmatch(name) or name == "local":
         why = "is this machine, always" if name == "local" else "cannot be the name of a device"
         raise UsageError(f"{name!r} {why}", hint="use letters, digits, `.`, `_` and `-`; at most 64")
 
 
-def _check_values(entry: InventoryEntry) -> None:
-    """Values reach ssh and the board as arguments, so none may look like an option or carry a control character."""
-    for key in ("host", "user", "identity_file", "profile", "host_key", "library", "benchmark_model"):
-        value = getattr(entry, key)
-        if value is not None and (not value or value.startswith("-") or re.search(r"[\x00-\x1f\x7f]", value)):
-            raise UsageError(f"device {entry.name!r} at {key}: {value!r} makes no sense")
+def _check_workspace(entry: InventoryEntry) -> None:
     if entry.workspace is not None and not is_workspace(entry.workspace):
         raise UsageError(
-            f"device {entry.name!r} at workspace: {entry.workspace!r} makes no sense",
-            hint="write an absolute path, or one that begins with ~/",
+            f"device {entry.name!r} at workspace: {entry.workspace!r} makes no sense", hint=f"write {_WORKSPACE}"
         )
-    if entry.port is not None and not 1 <= entry.port <= 65535:
-        raise UsageError(f"device {entry.name!r} at port: {entry.port} is not a port")
 
 
 def _tables() -> dict[str, Any]:

@@ -22,13 +22,14 @@ Abi = Literal["aarch64", "armv7l", "x86_64"]
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
-_TEXT = limits(pattern=TEXT, means="text in one line, without control characters")
-_WORDS = limits(items={"pattern": TEXT}, means="texts in one line each, without control characters")
+_LONGEST = 200  # with a home folder before it, what a board says about a path still fits into one line
+_WORD = {"pattern": TEXT, "maxLength": _LONGEST}
+_TEXT = limits(**_WORD, means=f"up to {_LONGEST} characters in one line, no control characters")
 _CPUS = limits(items={"minimum": 0, "maximum": 4095}, uniqueItems=True, means="numbers of cores from 0, each only once")
 _ARGV = limits(
     # the program is no option, and nothing in it is for a shell: it is run as it stands
-    items={"pattern": TEXT},
-    means="a list of words, the program first, without control characters",
+    items=_WORD,
+    means=f"words of up to {_LONGEST} characters, the program first, no control characters",
 )
 
 
@@ -61,7 +62,9 @@ class Sensor:
     command: tuple[str, ...] = field(default=(), metadata=_ARGV)
     file: str | None = field(
         default=None,
-        metadata=limits(pattern=f"/{TEXT}", means="an absolute path on the board, without control characters"),
+        metadata=limits(
+            pattern=f"/{TEXT}", maxLength=_LONGEST, means="an absolute path on the board, no control characters"
+        ),
     )
     zone: str | None = field(default=None, metadata=_TEXT)
     scale: float = field(default=1.0, metadata=limits(minimum=1e-9, maximum=1e9))
@@ -127,7 +130,7 @@ class Profile:
     cpus: tuple[int, ...] = field(default=(), metadata=_CPUS)
     workspace: str = field(
         default="~/.edgekit",
-        metadata=limits(pattern=f"~?/{TEXT}", means="an absolute path, or one that begins with ~/"),
+        metadata=limits(pattern=f"~?/{TEXT}", maxLength=_LONGEST, means="an absolute path, or one that begins with ~/"),
     )
     port: int | None = field(default=None, metadata=limits(minimum=1, maximum=65535))
     keep_releases: int = field(default=5, metadata=limits(minimum=2, maximum=1000))

@@ -11,7 +11,7 @@ from edgekit.core import suggest
 from edgekit.core.errors import UsageError
 from edgekit.core.notice import Notice
 from edgekit.device import inventory
-from edgekit.device.address import Address, parse_address
+from edgekit.device.address import Address, check_user, parse_address
 from edgekit.device.profile import Profile, load_profile, profile_paths
 from edgekit.device.transport import openssh_config
 from edgekit.device.transport.openssh_config import SshSettings
@@ -101,7 +101,9 @@ def resolve(
             workspace=entry.workspace if entry else None,
             **supplied,
         )
-    given = parse_address(host) if host else Address(host=entry.host if entry else str(name))
+    if user is not None:
+        check_user(user)
+    given = parse_address(host) if host is not None else Address(host=entry.host if entry else str(name))
     settings = openssh_config.resolve(
         given.host,
         port=port or given.port or (pinned.port if pinned else None),
