@@ -23,7 +23,8 @@ def fetch_host_key(target: Target, *, ask: Ask = None, timeout_s: float = 10.0) 
         HostKeyError: the key is revoked, or a jump host's is not known.
     """
     if target.ssh is None:
-        raise UsageError("'local' is this machine: it has no host key")
+        what = "is this machine: it" if target.is_local else "is reached over adb: it asks on its own screen, and"
+        raise UsageError(f"{target.name!r} {what} has no host key")
     session = unverified_session(target.ssh, name=target.name, ask=ask, deadlines=Deadlines(connect_s=timeout_s))
     try:
         key = shown_key(session)

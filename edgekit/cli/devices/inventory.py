@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from edgekit.cli import options as o
 from edgekit.cli.devices.app import Name, app
 from edgekit.cli.invocation import command
 from edgekit.cli.output import Output
+
+if TYPE_CHECKING:
+    from edgekit.device.inventory import InventoryEntry
 
 
 @command(app, "devices list", example="edgekit devices list")
@@ -100,7 +103,7 @@ def add(
     entry = inventory.InventoryEntry(**{**known, "name": name, **changed})
     inventory.add(entry, replace=replace)
     if not probe or entry.profile is not None or name in profile_paths():
-        out.answer({"device": to_json(entry), "probe": None}, f"added {name}; next: {_next(name, entry.host_key)}")
+        out.answer({"device": to_json(entry), "probe": None}, f"added {name}; next: {_next(entry)}")
         return
     with task(f"ask {name} what it is", out.on_event):
         found = ask_board(resolve(name, ssh_config=ssh_config))
@@ -125,8 +128,11 @@ def add(
     out.answer(document, *lines)
 
 
-def _next(name: str, host_key: str | None) -> str:
-    return f"edgekit devices {'check' if host_key else 'trust'} {name}"
+def _next(entry: InventoryEntry) -> str:
+    from edgekit.device.profile import load_profile
+
+    over_adb = entry.profile is not None and load_profile(entry.profile).transport == "adb"  # it has no host key
+    return f"edgekit devices {'check' if entry.host_key or over_adb else 'trust'} {entry.name}"
 
 
 @command(app, "devices remove", example="edgekit devices remove lab-pi")
