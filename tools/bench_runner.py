@@ -1,10 +1,10 @@
-"""Compares the payload with a C program that calls the same library: latency and memory, interleaved in one run.
+"""Compares the two runners on one library: the payload in Python and the native one in C, interleaved in one run.
 
     python tools/bench_runner.py [MODEL.tflite ...] [--num-threads 1] [--rounds 5]
 
-Without a model it makes a MobileNet (alpha 0.25, 128×128) with TensorFlow, in float32 and int8. Needs gcc. Prints, per
-model: the median of the process medians of both, their ratio, and the memory that the model needs beyond the library
-(peak resident memory minus that after loading the library) of both, with the difference.
+Without a model it makes a MobileNet (alpha 0.25, 128×128) with TensorFlow, in float32 and int8. Prints, per model: the
+median of the process medians of both, their ratio, and the memory that the model needs beyond the library (peak
+resident memory minus that after loading the library) of both, with the difference.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 from edgekit.core.hashing import sha256_file
 from edgekit.runner import payload
 from edgekit.runner.answer import read_answer
+from edgekit.runner.native import native_runner
 from edgekit.runner.runtimes import fetch_library
 
 SAMPLES = 4
@@ -44,15 +45,18 @@ for kind in ("float32", "int8"):
 class Runners:
     """Both ways to run one model, with the same samples."""
 
-    def __init__(self, model: Path, reference: Path, folder: Path, num_threads: int) -> None:
+    def __init__(self, model: Path, folder: Path, num_threads: int) -> None:
         self.model = model
-        self.reference = reference
         self.num_threads = num_threads
         self.library = str(fetch_library(version("ai-edge-litert"), machine()).path)
+        self.programs = {
+            "payload": [sys.executable, "-I", "-S", payload.__file__],
+            "native": [str(native_runner(machine(), "glibc").path)],
+        }
         self.samples = self._samples(folder)
 
-    def payload(self, mode: str, seconds: float) -> dict[str, Any]:
-        """One fresh process of the payload."""
+    def trial(self, who: str, mode: str, seconds: float) -> dict[str, Any]:
+        """One fresh process of ``payload`` or ``native``."""
         request = {
             "mode": mode,
             "model": str(self.model),
@@ -68,26 +72,18 @@ class Runners:
             "max_s": 60.0,
             "cpus": [],
         }
-        return self._ask(request)
+        return self._ask(who, request)
 
-    def c_program(self, mode: str, seconds: float) -> dict[str, int]:
-        """One fresh process of the C program."""
-        paths = [path for sample in self.samples for path in sample]
-        numbers = [str(self.num_threads), "0.3", "64", str(seconds)]
-        argv = [str(self.reference), mode, self.library, str(self.model), *numbers, *paths]
-        done = subprocess.run(argv, capture_output=True, text=True, check=True)
-        return {key: int(value) for key, value in (line.split() for line in done.stdout.splitlines())}
-
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        argv = [sys.executable, "-I", "-S", payload.__file__]
-        done = subprocess.run(argv, input=json.dumps(request).encode() + b"\n", capture_output=True, check=False)
-        return read_answer(done.stdout, done.stderr, done.returncode, board="payload")
+    def _ask(self, who: str, request: dict[str, Any]) -> dict[str, Any]:
+        text = json.dumps(request).encode() + b"\n"
+        done = subprocess.run(self.programs[who], input=text, capture_output=True, check=False)
+        return read_answer(done.stdout, done.stderr, done.returncode, board=who)
 
     def _samples(self, folder: Path) -> list[list[str]]:
         import numpy
 
         generator = numpy.random.default_rng(3)
-        inputs = self._ask({"mode": "describe", "library": self.library, "model": str(self.model)})["inputs"]
+        inputs = self._ask("payload", {"mode": "describe", "library": self.library, "model": str(self.model)})["inputs"]
         samples = []
         for number in range(SAMPLES):
             paths = []
@@ -105,34 +101,40 @@ class Runners:
 
 def compare(runners: Runners, rounds: int, seconds: float) -> dict[str, float]:
     """Runs both in turns, the order changing from round to round."""
-    ours: list[float] = []
-    theirs: list[float] = []
+    times: dict[str, list[float]] = {"payload": [], "native": []}
     for number in range(rounds):
-        for who in ("payload", "c") if number % 2 else ("c", "payload"):
-            if who == "payload":
-                ours.append(statistics.median(runners.payload("latency", seconds)["latency_ns"]))
-            else:
-                theirs.append(runners.c_program("latency", seconds)["median_ns"])
-    memory: dict[str, list[int]] = {"payload": [], "c": [], "payload_all": [], "c_all": []}
-    for _ in range(3):
-        phases = {phase["phase"]: phase for phase in runners.payload("memory", 0.3)["memory"]}
-        after = [phases[name] for name in ("model", "init", "first", "steady")]
-        peak = max(phase["peak_rss_bytes"] for phase in after)
-        memory["payload"].append(peak - phases["library"]["rss_bytes"])
-        memory["payload_all"].append(peak)
-        numbers = runners.c_program("memory", 0.3)
-        peak = 1024 * max(numbers[f"{name}_peak_kb"] for name in ("model", "init", "first", "steady"))
-        memory["c"].append(peak - 1024 * numbers["library_rss_kb"])
-        memory["c_all"].append(peak)
-    figures = {name: statistics.median(values) for name, values in memory.items()}
+        for who in ("payload", "native") if number % 2 else ("native", "payload"):
+            times[who].append(statistics.median(runners.trial(who, "latency", seconds)["latency_ns"]))
+    figures: dict[str, float] = {}
+    for who in times:
+        beyond, whole = zip(*(memory(runners.trial(who, "memory", 0.3)) for _ in range(3)))
+        figures[f"{who}_ns"] = statistics.median(times[who])
+        figures[f"{who}_memory_bytes"] = statistics.median(beyond)
+        figures[f"{who}_all_memory_bytes"] = statistics.median(whole)
     return {
-        "payload_ns": statistics.median(ours),
-        "c_ns": statistics.median(theirs),
-        "ratio": statistics.median(ours) / statistics.median(theirs),
-        "paired_ratio": statistics.median(a / b for a, b in zip(ours, theirs)),
-        **{f"{name}_memory_bytes": value for name, value in figures.items()},
-        "memory_difference_bytes": figures["payload"] - figures["c"],
+        **figures,
+        "ratio": figures["payload_ns"] / figures["native_ns"],
+        "paired_ratio": statistics.median(a / b for a, b in zip(times["payload"], times["native"])),
+        "memory_ratio": figures["payload_memory_bytes"] / figures["native_memory_bytes"],
     }
+
+
+def memory(trial: dict[str, Any]) -> tuple[int, int]:
+    """The peak beyond the library, and the peak."""
+    phases = {phase["phase"]: phase for phase in trial["memory"]}
+    peak = max(phases[name]["peak_rss_bytes"] for name in ("model", "init", "first", "steady"))
+    return peak - phases["library"]["rss_bytes"], peak
+
+
+def describe(name: str, figures: dict[str, float]) -> str:
+    """A line for people."""
+    microseconds = {who: figures[f"{who}_ns"] / 1e3 for who in ("payload", "native")}
+    megabytes = {who: figures[f"{who}_memory_bytes"] / 1e6 for who in ("payload", "native")}
+    return (
+        f"{name}: latency {microseconds['payload']:.1f} us, native {microseconds['native']:.1f} us, ratio "
+        f"{figures['ratio']:.4f} (paired {figures['paired_ratio']:.4f}); memory beyond the library "
+        f"{megabytes['payload']:.2f} MB, native {megabytes['native']:.2f} MB, ratio {figures['memory_ratio']:.4f}"
+    )
 
 
 def main() -> None:
@@ -145,21 +147,13 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="edgekit-bench-") as name:
         folder = Path(name)
-        reference = folder / "bench_runner"
-        source = Path(__file__).with_suffix(".c")
-        subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-o", str(reference), str(source), "-ldl"], check=True)
         if not arguments.models:
             subprocess.run([sys.executable, "-c", MAKE_MODELS, name], check=True, capture_output=True)
         for model in arguments.models or sorted(folder.glob("*.tflite")):
-            runners = Runners(model.resolve(), reference, folder, arguments.num_threads)
-            figures = compare(runners, arguments.rounds, arguments.seconds)
-            print(
-                f"{model.name}: latency {figures['payload_ns'] / 1e3:.1f} us, C {figures['c_ns'] / 1e3:.1f} us, ratio "
-                f"{figures['ratio']:.4f} (paired {figures['paired_ratio']:.4f}); memory beyond the library "
-                f"{figures['payload_memory_bytes'] / 1e6:.2f} MB, C {figures['c_memory_bytes'] / 1e6:.2f} MB, "
-                f"difference {figures['memory_difference_bytes'] / 1e6:+.2f} MB",
-                file=sys.stderr,
+            figures = compare(
+                Runners(model.resolve(), folder, arguments.num_threads), arguments.rounds, arguments.seconds
             )
+            print(describe(model.name, figures), file=sys.stderr)
             print(json.dumps({"model": model.name, "num_threads": arguments.num_threads, **figures}))
 
 
