@@ -21,7 +21,8 @@ fi
 """
 
 THERMAL_STATUSES = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
-_FROM_MODERATE = 2  # PowerManager: "performance impacted" begins with THERMAL_STATUS_MODERATE
+#: THERMAL_STATUS_MODERATE: below it, throttling is not to be felt (developer.android.com, ``PowerManager``)
+THROTTLES_FROM = 2
 
 # Temperature.java; of the others, some are no temperatures at all (battery limits in V, A and %)
 _TYPES = {0: "cpu", 1: "gpu", 2: "battery", 3: "skin", 4: "usb", 5: "power-amplifier", 9: "npu"}
@@ -40,11 +41,6 @@ class Thermal:
 
     status: int
     temperatures_c: dict[str, float]
-
-    @property
-    def is_throttled(self) -> bool:
-        """The system slows down to cool: from ``moderate`` on."""
-        return self.status >= _FROM_MODERATE
 
     @property
     def processor_c(self) -> float | None:

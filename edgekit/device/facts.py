@@ -6,8 +6,10 @@ import secrets
 from dataclasses import dataclass, field
 
 from edgekit.core.errors import DeviceError
+from edgekit.device import android_facts
 from edgekit.device import facts_cpu as cpu
 from edgekit.device import facts_parse as parse
+from edgekit.device.android_facts import Battery
 from edgekit.device.facts_cpu import Core, CoreGroup
 from edgekit.device.facts_parse import Python
 from edgekit.device.facts_script import script
@@ -49,6 +51,9 @@ class Facts:
         cooling: what slows a processor down to cool it → how much now; 0: not at all.
         throttle_bits: ``vcgencmd get_throttled``, or its twin in sysfs; None: the board does not tell.
         clock_hz: the real clock, ``vcgencmd measure_clock arm``; None: the board does not tell.
+        thermal_status: Android's, 0 (none) to 6 (shutdown); None: the board does not tell.
+        battery: Android's; None: the board does not tell, or has none.
+        fixed_performance: Android can hold its clocks where they can be sustained; None: the board does not tell.
         boot_id: changes with every boot.
         container: ``docker``, ``lxc``, … where our commands run inside one.
         emulator: ``QEMU`` where an ARM board is one that is emulated; its times say nothing about a real board.
@@ -89,6 +94,9 @@ class Facts:
     clusters: tuple[CoreGroup, ...] = ()
     sensor_c: float | None = None
     cooling: dict[str, int] = field(default_factory=dict)
+    thermal_status: int | None = None
+    battery: Battery | None = None
+    fixed_performance: bool | None = None
 
     @property
     def temperature_c(self) -> float | None:
@@ -135,6 +143,10 @@ def from_sections(said: dict[str, str], sensors: Sensors = Sensors()) -> Facts: 
     libc, libc_version = parse.libc(said)
     temperatures = parse.thermal_zones(said.get("thermal", ""))
     throttle_bits = parse.throttled(said.get("sensor:throttled", ""))
+    thermal = android_facts.thermal(said.get("android_thermal", ""))
+    if thermal is not None:
+        temperatures = {**temperatures, **thermal.temperatures_c}
+    sensor_c = _sensor_c(said, sensors, temperatures)
     return Facts(
         machine=machine,
         abi=abi,
@@ -163,7 +175,10 @@ def from_sections(said: dict[str, str], sensors: Sensors = Sensors()) -> Facts: 
         load_1min=parse.first_number(said.get("load", "")),
         governor=parse.line(said, "governor"),
         temperatures_c=temperatures,
-        sensor_c=_sensor_c(said, sensors, temperatures),
+        sensor_c=thermal.processor_c if sensor_c is None and thermal is not None else sensor_c,
+        thermal_status=thermal.status if thermal is not None else None,
+        battery=android_facts.battery(said.get("android_battery", "")),
+        fixed_performance=android_facts.fixed_performance(said.get("android_power", "")),
         cooling=parse.cooling(said.get("cooling", "")),
         throttle_bits=parse.throttled(said.get("firmware_throttled", "")) if throttle_bits is None else throttle_bits,
         clock_hz=parse.clock(said.get("sensor:clock", ""), sensors.clock.scale if sensors.clock else 1.0),

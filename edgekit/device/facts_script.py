@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgekit.device import android_facts
 from edgekit.device.profile import Sensor, Sensors
 from edgekit.device.transport.protocol import quoted
 
@@ -129,4 +130,4 @@ def script(sensors: Sensors) -> str:
             f"{quoted(sensor.command)} </dev/null" if sensor.command else f'get {quoted([sensor.file or ""])}; say "$v"'
         )
         reading.append(f"section sensor:{kind}; {read}")
-    return "\n".join([_SCRIPT, *reading, "section end; :"])
+    return "\n".join([_SCRIPT, android_facts.SECTIONS, *reading, "section end; :"])

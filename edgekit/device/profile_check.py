@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from edgekit.core.notice import Notice
+from edgekit.device import android_facts
 from edgekit.device.facts import GENERIC, Facts
 from edgekit.device.profile import Profile, Sensor
 
 _CLOCK_TOLERANCE = 0.02  # a clock of 1 401 MHz is one of 1 400
+_LOW_BATTERY_PERCENT = 20  # where Android offers to save power
 
 
 def differences(profile: Profile, facts: Facts) -> tuple[Notice, ...]:
@@ -87,6 +89,12 @@ def _now(profile: Profile, facts: Facts) -> _Found:
     slowed = [kind for kind, state in facts.cooling.items() if state > 0]
     if slowed:
         yield "throttled", f"the kernel slows the cores down to cool them ({', '.join(slowed)})", "check its cooling"
+    if (facts.thermal_status or 0) >= android_facts.THROTTLES_FROM:
+        status = android_facts.THERMAL_STATUSES[facts.thermal_status or 0]
+        yield "throttled", f"Android slows the device down to cool it (thermal status {status})", "let it cool down"
+    battery = facts.battery
+    if battery and not battery.charging and (battery.percent or 100) < _LOW_BATTERY_PERCENT:
+        yield "battery", f"the battery is at {battery.percent} % and not charging: Android may save power", "plug it in"
     if profile.throttle_c and facts.temperature_c is not None and facts.temperature_c >= profile.throttle_c:
         yield "hot", f"{facts.temperature_c:.0f} °C: it slows down from {profile.throttle_c:.0f} °C", "let it cool down"
     if facts.governor not in (None, "performance"):

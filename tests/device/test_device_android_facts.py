@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-import pytest
-
 from edgekit.device import android_facts
 from edgekit.device.android_facts import Battery, Thermal
+from edgekit.device.facts import from_sections
+from edgekit.device.profile import load_profile
+from edgekit.device.profile_check import differences
 
 PUBLISHED = Path(__file__).parents[1] / "data" / "android"
 
@@ -30,13 +31,23 @@ def test_thermal_status_and_temperatures_of_a_galaxy_a52():
             "power-amplifier:PA": 25.7,
         },
     )
-    assert (found.processor_c, found.is_throttled) == (25.6, False)
+    assert found.processor_c == 25.6
 
 
-@pytest.mark.parametrize(("status", "throttled"), [(0, False), (1, False), (2, True), (3, True), (6, True)])
-def test_f50_a_phone_is_throttled_from_moderate_on(status, throttled):
-    text = published("thermalservice-galaxy-a52-android-12").replace("Thermal Status: 0", f"Thermal Status: {status}")
-    assert android_facts.thermal(text).is_throttled is throttled
+def test_f50_a_hot_phone_is_told_and_a_warm_one_is_not():
+    text = published("thermalservice-galaxy-a52-android-12")
+    for status, told in (("0", False), ("1", False), ("2", True), ("6", True)):
+        said = {"android_thermal": text.replace("Thermal Status: 0", f"Thermal Status: {status}")}
+        notices = differences(load_profile("android-arm64-adb"), from_sections(said))
+        assert any("slows the device down" in notice.message for notice in notices) is told
+
+
+def test_an_empty_battery_is_told_unless_it_charges():
+    text = published("battery-galaxy").replace("level: 84", "level: 12")
+    for powered, told in (("true", False), ("false", True)):
+        facts = from_sections({"android_battery": text.replace("USB powered: true", f"USB powered: {powered}")})
+        codes = [notice.code for notice in differences(load_profile("android-arm64-adb"), facts)]
+        assert ("battery" in codes) is told
 
 
 def test_readings_that_are_old_or_no_temperatures_are_left_out():

@@ -52,7 +52,12 @@ def check(
         "warnings": to_json(notices),
         "ok": not wrong,
     }
-    rows = [("device", name), ("profile", f"{target.profile.name}: {target.profile.title}"), *_facts(facts)]
+    rows = [
+        ("device", name),
+        ("profile", f"{target.profile.name}: {target.profile.title}"),
+        *_facts(facts),
+        *_android(facts),
+    ]
     out.answer(document, facts_table([*rows, ("in use by", holder)]))
     if wrong:
         exit_with(5)
@@ -108,3 +113,22 @@ def _facts(facts: Facts) -> list[tuple[str, object]]:
 def _group(group: CoreGroup) -> str:
     kind = f"{len(group.cpus)}x {group.kind or 'core'}"
     return f"{kind} up to {group.max_hz / 1e6:.0f} MHz" if group.max_hz else kind
+
+
+def _android(facts: Facts) -> list[tuple[str, object]]:
+    """What only Android tells."""
+    from edgekit.device.android_facts import THERMAL_STATUSES
+
+    if facts.system != "Android":
+        return []
+    battery = None
+    if facts.battery is not None:
+        charge = "unknown charge" if facts.battery.percent is None else f"{facts.battery.percent} %"
+        warm = "" if facts.battery.temperature_c is None else f", {facts.battery.temperature_c:.1f} °C"
+        battery = f"{charge}, {'charging' if facts.battery.charging else 'not charging'}{warm}"
+    fixed = {None: None, True: "can be asked for", False: "not there (before Android 11)"}[facts.fixed_performance]
+    return [
+        ("thermal status", None if facts.thermal_status is None else THERMAL_STATUSES[facts.thermal_status]),
+        ("battery", battery),
+        ("fixed performance", fixed),
+    ]
