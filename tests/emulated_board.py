@@ -14,6 +14,8 @@ import pytest
 
 TOOL = Path(__file__).resolve().parents[1] / "tools" / "board"
 MISSING = 3
+#: before a test gives EDGEKIT_HOME a value: images are made once, not once a test
+_ENVIRONMENT = dict(os.environ)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +59,11 @@ def emulated_boards() -> Iterator[Callable[..., Arm64Board]]:
 
     Skips where Debian's packages are missing and cannot be added; fails there when CI is set.
     """
-    environment = dict(os.environ)  # before a test gives EDGEKIT_HOME a value: the image is made once, not once a test
     started: dict[tuple[str, ...], Arm64Board] = {}
 
     def board(*options: str) -> Arm64Board:
         if options not in started:
-            started[options] = _start(environment, f"test-{os.getpid()}-{len(started)}", options)
+            started[options] = _start(f"test-{os.getpid()}-{len(started)}", options)
         return started[options]
 
     yield board
@@ -76,9 +77,9 @@ def arm64_board(emulated_boards: Callable[..., Arm64Board]) -> Arm64Board:
     return emulated_boards()
 
 
-def _start(environment: dict[str, str], name: str, options: tuple[str, ...]) -> Arm64Board:
-    started = _tool(environment, "start", "--name", name, "--json", *options)
-    if started.returncode == MISSING and not environment.get("CI"):
+def _start(name: str, options: tuple[str, ...]) -> Arm64Board:
+    started = _tool(_ENVIRONMENT, "start", "--name", name, "--json", *options)
+    if started.returncode == MISSING and not _ENVIRONMENT.get("CI"):
         pytest.skip(" ".join(started.stderr.split()))
     if started.returncode != 0:
         pytest.fail(f"the emulated board did not start: {started.stderr}")
@@ -92,7 +93,7 @@ def _start(environment: dict[str, str], name: str, options: tuple[str, ...]) -> 
         known_hosts=Path(record["known_hosts"]),
         fingerprint=record["fingerprint"],
         pid=record["pid"],
-        environment=environment,
+        environment=_ENVIRONMENT,
     )
 
 

@@ -14,21 +14,55 @@ from edgekit.device.target import resolve
 
 
 @pytest.fixture(params=["local", "busybox", "ssh"])
-def device(request: pytest.FixtureRequest, tmp_path, monkeypatch) -> Iterator[Device]:
+def device(request: pytest.FixtureRequest) -> Iterator[Device]:
     """An open device, once over each transport, and once as a board that has nothing but busybox."""
-    if request.param == "busybox":
-        busybox = shutil.which("busybox") or pytest.skip("no busybox here: apt-get install busybox")
-        (tmp_path / "applets").mkdir()
-        subprocess.run([busybox, "--install", "-s", str(tmp_path / "applets")], check=True)
-        monkeypatch.setenv("PATH", str(tmp_path / "applets"))
-    if request.param != "ssh":
-        (tmp_path / "home").mkdir()
-        monkeypatch.setenv("HOME", str(tmp_path / "home"))
-        name = "local"
-    else:
-        name = request.getfixturevalue("sshd_board").alias
-    with connect(resolve(name)) as opened:
+    with _opened(request, request.param) as opened:
         yield opened
+
+
+#: about a second a test, against a tenth over ssh
+EMULATED = pytest.param("emulated", marks=[pytest.mark.board, pytest.mark.slow])
+
+
+@pytest.fixture(params=["local", "busybox", "ssh", "adb", EMULATED])
+def every_device(request: pytest.FixtureRequest) -> Iterator[Device]:
+    """As ``device``, and over adb, and the emulated arm64 board."""
+    with _opened(request, request.param) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["local", "ssh", EMULATED])
+def python_device(request: pytest.FixtureRequest) -> Iterator[Device]:
+    """Those of ``every_device`` that have a Python."""
+    with _opened(request, request.param) as opened:
+        yield opened
+
+
+def _opened(request: pytest.FixtureRequest, kind: str) -> Device:
+    if kind in ("local", "busybox"):
+        return _here(request, kind)
+    if kind == "ssh":
+        return connect(resolve(request.getfixturevalue("sshd_board").alias))
+    if kind == "adb":
+        phone = request.getfixturevalue("adb_device")
+        return connect(resolve("phone", host=phone.serial, profile="android-arm64-adb"))
+    board = request.getfixturevalue("arm64_board")
+    config = board.write_config(request.getfixturevalue("tmp_path") / "ssh_config")
+    opened = connect(resolve(host=board.name, profile="generic-arm64", ssh_config=config))
+    opened.transport.run(["sh", "-c", "find . /tmp /run/lock -mindepth 1 -maxdepth 1 ! -name .ssh -exec rm -rf {} +"])
+    return opened
+
+
+def _here(request: pytest.FixtureRequest, kind: str) -> Device:
+    folder, monkeypatch = request.getfixturevalue("tmp_path"), request.getfixturevalue("monkeypatch")
+    if kind == "busybox":
+        busybox = shutil.which("busybox") or pytest.skip("no busybox here: apt-get install busybox")
+        (folder / "applets").mkdir()
+        subprocess.run([busybox, "--install", "-s", str(folder / "applets")], check=True)
+        monkeypatch.setenv("PATH", str(folder / "applets"))
+    (folder / "home").mkdir()
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    return connect(resolve("local"))
 
 
 @pytest.fixture
