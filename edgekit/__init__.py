@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from edgekit.results.store import open_store
     from edgekit.verbs.benchmark import benchmark
     from edgekit.verbs.boards import Reach
-    from edgekit.verbs.deploy import deploy, rollback
+    from edgekit.verbs.deploy import deploy
     from edgekit.verbs.diagnose import diagnose
     from edgekit.verbs.evaluate import evaluate
     from edgekit.verbs.inspect import audit, inspect
+    from edgekit.verbs.rollback import rollback
 
 from edgekit.core.version import VERSION
 from edgekit.verbs.optimize import calibration_curve, forecast, optimize
@@ -46,7 +47,7 @@ _LAZY = {
     "inspect": "edgekit.verbs.inspect",
     "open_artifact": "edgekit.core.artifact",
     "open_store": "edgekit.results.store",
-    "rollback": "edgekit.verbs.deploy",
+    "rollback": "edgekit.verbs.rollback",
 }
 
 __all__ = [

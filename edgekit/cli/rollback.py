@@ -18,15 +18,24 @@ def rollback(
     *,
     device: o.Device = "local",
     name: Annotated[str | None, typer.Option("--name", help="Of the release, where a board has several.")] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="ID", help="Another release that was current once (its first digits).")
+    ] = None,
     way: o.BoardOptions,
     out: Output,
 ) -> None:
     """Make the previous release the current one; a second call undoes the first."""
-    from edgekit.verbs.deploy import rollback as carry_out
+    from edgekit.verbs.rollback import rollback as carry_out
 
-    release = carry_out(name, device=device, reach=way.reach())
+    release = carry_out(name, device=device, to=to, reach=way.reach(), on_event=out.on_event)
     document = {
         "device": device,
-        "release": {"id": release.id, "name": release.name, "path": release.path, "previous": release.previous},
+        "release": {
+            "id": release.id,
+            "name": release.name,
+            "path": release.path,
+            "previous": release.previous,
+            "stable_path": release.stable_path,
+        },
     }
     out.answer(document, f"{release.name} {release.id} is current on {device} now; {release.previous} was")

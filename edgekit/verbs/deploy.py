@@ -1,4 +1,4 @@
-"""deploy and rollback: a model onto a board, verified and smoke-tested there before it becomes the current one."""
+"""deploy: a model onto a board, verified and smoke-tested there before it becomes the current one."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from edgekit.core.artifact import Artifact, Audit
     from edgekit.core.events import EventSink
     from edgekit.core.notice import Notice
+    from edgekit.device.after_activate import Hook
     from edgekit.device.releases import Release
     from edgekit.measure.measurement import Measurement
     from edgekit.measure.plan import Plan
@@ -30,6 +31,7 @@ class Deployment:
         release: where it is there; it is the current one.
         uploaded_bytes: of everything: runtime, payload, model, samples; 0 where all was there.
         smoke: what the board made of the golden samples.
+        hook: the profile's ``after_activate``; None where it has none.
         benchmark: None where none was asked for.
         notices: what the user should know.
     """
@@ -40,6 +42,7 @@ class Deployment:
     release: Release
     uploaded_bytes: int
     smoke: SmokeResult
+    hook: Hook | None
     benchmark: Measurement | None
     notices: tuple[Notice, ...]
 
@@ -57,25 +60,30 @@ def deploy(
 ) -> Deployment:
     """Pushes a .tflite to a board, verifies and smoke-tests it there, activates it, and benchmarks it.
 
-    A model that fails the smoke test is not activated: what was current stays current.
+    A model that fails the smoke test is not activated. One that fails afterwards, in the profile's ``after_activate``
+    or in the benchmark (it crashes, hangs, or gives wrong outputs; noise is no failure), is taken back: what was
+    current is current again. Either way it stays on the board, marked as failed.
 
     Args:
         model: a .tflite file or an artifact.
         device: name of the board; ``local`` is this machine.
-        name: of the release there; default: the file's name.
+        name: of the release there; default: the file's name. Releases of different names do not know each other.
         num_threads: of the interpreter; default: what the board's profile says.
         plan: of the benchmark; None: no benchmark.
         runtime, reach, on_event: see :func:`edgekit.benchmark`.
 
     Raises:
-        ModelError: the board's runtime lacks an op version of the model.
-        DeviceError: not reachable, no space, damaged on the way, or the board computes something else.
+        ModelError: the board's runtime lacks an op version of the model, or cannot run it.
+        DeviceError: not reachable, no space, damaged on the way, or the model does not work there; ``details`` of a
+            deploy that was undone has ``deployment``.
     """
     from edgekit.core.events import task
     from edgekit.device import releases
+    from edgekit.device.after_activate import after_activate
     from edgekit.device.run import push_samples
-    from edgekit.device.smoke import smoke_test
+    from edgekit.device.smoke import notices, smoke_test
     from edgekit.measure.plan import make_plan
+    from edgekit.verbs.attempt import Attempt
     from edgekit.verbs.benchmark import check_runtime, is_stateful, measure_on, open_model
     from edgekit.verbs.boards import Reach, open_board
 
@@ -87,15 +95,23 @@ def deploy(
         workspace = board.device.workspace
         with task("push", on_event):
             release = releases.publish(workspace, artifact, name=name)
+            attempt = Attempt(board=board, release=release, before=releases.state(workspace, release.name))
+        with attempt.stage("smoke"), task("smoke-test on the board", on_event):
             samples = push_samples(board.device, artifact, runtime=board.runtime, model_path=release.model_path)
-        with task("smoke-test on the board", on_event):
             smoke = smoke_test(board.device, board.runtime, release.model_path, artifact, samples=samples)
-        _check_smoke(smoke, release, device)
-        release = releases.activate(workspace, release)
+            attempt.smoke = smoke
+            _check_smoke(smoke, release, device)
+        release = releases.activate(workspace, release, keep=board.profile.keep_releases)
+        attempt.active = True
+        with attempt.stage("after_activate"):
+            attempt.hook = after_activate(board.device, board.profile.after_activate)
         measured = None
         if chosen is not None:
             threads = num_threads or board.profile.num_threads
-            measured = measure_on(board, [artifact], [threads], chosen, on_event, at=release.model_path)[0]
+            with attempt.stage("benchmark"):
+                measured = measure_on(board, [artifact], [threads], chosen, on_event, at=release.model_path)[0]
+                attempt.check(measured)
+        said = (*board.notices, *samples.notices, *notices(smoke, artifact, board=device))
         return Deployment(
             device=device,
             emulated=board.limits.emulated,
@@ -103,40 +119,10 @@ def deploy(
             release=release,
             uploaded_bytes=board.runtime.uploaded_bytes + release.uploaded_bytes + samples.uploaded_bytes,
             smoke=smoke,
+            hook=attempt.hook,
             benchmark=measured,
-            notices=tuple(dict.fromkeys((*board.notices, *samples.notices))),
+            notices=tuple(dict.fromkeys(said)),
         )
-
-
-def rollback(name: str | None = None, *, device: str, reach: Reach | None = None) -> Release:
-    """Makes the previous release of a model the current one; a second call undoes the first.
-
-    Args:
-        name: of the release; None: the only one there is.
-        device: name of the board.
-        reach: see :func:`edgekit.benchmark`.
-
-    Raises:
-        DeviceError: there is no previous release; nothing was changed.
-        UsageError: several models are deployed and none is named.
-    """
-    from edgekit.core.errors import DeviceError, UsageError
-    from edgekit.device import releases
-    from edgekit.device.connect import connect
-    from edgekit.verbs.boards import Reach
-
-    reach = reach or Reach()
-    with connect(reach.target(device), ask=reach.ask) as board:
-        if name is None:
-            known = releases.names(board.workspace)
-            if not known:
-                raise DeviceError(f"{device}: nothing is deployed there", hint=f"edgekit deploy --device {device}")
-            if len(known) > 1:
-                raise UsageError(
-                    f"{device} has several models: {', '.join(known)}", hint="name one: edgekit rollback --name NAME"
-                )
-            name = known[0]
-        return releases.rollback(board.workspace, name)
 
 
 def check_ops(artifact: Artifact, board: Board) -> None:
@@ -170,7 +156,7 @@ def _check_smoke(smoke: SmokeResult, release: Release, device: str) -> None:
 
     if not smoke.ok:
         raise DeviceError(
-            f"{device}: the smoke test failed, {release.name} {release.id} was not activated: {smoke.reason}",
-            hint="what was current there still is; see the outputs with --json",
+            f"{device}: {smoke.reason}",
+            hint="`edgekit evaluate` with --device shows what the board computes",
             details={"smoke": to_json(smoke), "release": to_json(release)},
         )

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy
 import pytest
 import tiny_tflite
+from golden_artifact import with_golden
 
-from edgekit.core import artifact as artifacts
-from edgekit.core.artifact import Artifact, Audit, GoldenSample, Manifest, TensorData, TensorSpec
+from edgekit.core.artifact import Artifact, TensorData, TensorSpec
 from edgekit.core.hashing import sha256_file
 from edgekit.device import smoke
 from edgekit.device.connect import Device, connect
@@ -39,41 +39,8 @@ def runtime(request, device: Device) -> BoardRuntime:
 def chain(tmp_path: Path) -> Artifact:
     """A full-int8 model whose outputs depend on the kernels, with golden outputs of XNNPACK's."""
     model = tiny_tflite.write(tmp_path, tiny_tflite.dense_chain_int8())
-    manifest = Manifest(
-        name="model",
-        sha256=sha256_file(model),
-        size_bytes=model.stat().st_size,
-        gzip_bytes=1,
-        kind="int8",
-        source="model.keras",
-        source_sha256="0" * 64,
-        recipe={},
-        data={},
-        preprocessing={},
-        steps=(),
-        score=None,
-        audit=Audit(full_integer=True, float_ops=(), flex_ops=(), min_runtime=None),
-        inputs=(),
-        outputs=(TensorSpec(name="y", dtype="int8", shape=(1, 64), scale=0.0371, zero_point=-4),),
-        golden=tuple(golden(model, row) for row in ROWS),
-        float_reference=None,
-        warnings=(),
-        versions={},
-        created="2026-01-01T00:00:00+00:00",
-    )
-    artifacts.write_manifest(model, manifest)
-    return artifacts.open_artifact(model)
-
-
-def golden(model: Path, row: list[numpy.ndarray]) -> GoldenSample:
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(str(model))
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], row[0])
-    interpreter.invoke()
-    output = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-    return GoldenSample(inputs=tuple(map(TensorData.of, row)), outputs=(TensorData.of(output),))
+    spec = TensorSpec(name="y", dtype="int8", shape=(1, 64), scale=0.0371, zero_point=-4)
+    return with_golden(model, ROWS, (spec,))
 
 
 def moved(artifact: Artifact, steps: int, share: float = 1.0) -> Artifact:
