@@ -22,6 +22,8 @@ CONSTRAINTS = ROOT / "tools" / "constraints.txt"
 SUPPORTED = ((3, 11), (3, 13))
 #: program → Debian package, for the tests that need it
 PROGRAMS = {
+    "/usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1": "libstdc++6-arm64-cross",  # and with it the C library
+    "/usr/arm-linux-gnueabihf/lib/ld-linux-armhf.so.3": "libc6-armhf-cross",
     "adb": "adb",
     "busybox": "busybox",
     "dtc": "device-tree-compiler",
@@ -29,6 +31,7 @@ PROGRAMS = {
     "initdb": "postgresql",
     "mke2fs": "e2fsprogs",
     "mksh": "mksh",
+    "qemu-aarch64-static": "qemu-user-static",
     "qemu-img": "qemu-utils",
     "qemu-system-aarch64": "qemu-system-arm",
     "ssh": "openssh-client",

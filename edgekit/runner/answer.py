@@ -139,6 +139,12 @@ def _explain_silence(exit_status: int, tail: str, board: str) -> NoReturn:
             hint="`sudo apt-get install python3` on the board (python3-minimal is not enough)",
             details={"stderr": tail},
         )
+    if exit_status in (126, 127) and "edgekit-runner" in tail:
+        raise RuntimeMissingError(
+            f"{board}: the native runner does not start on the board: {_last_line(tail)}",
+            hint="push it again: `edgekit devices provision NAME`; it needs a system of the board's ABI and C library",
+            details={"stderr": tail},
+        )
     if exit_status in (126, 127):
         raise RuntimeMissingError(
             f"{board}: Python does not start on the board: {_last_line(tail)}",

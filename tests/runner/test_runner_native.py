@@ -284,6 +284,17 @@ def test_a_broken_request_is_told(text, native):
     assert (done.status, done.error) == (3, "request")
 
 
+@pytest.mark.parametrize("content", [b"\x7fELF of another machine", None], ids=["of another machine", "missing"])
+def test_a_runner_that_does_not_start_is_told(content, tmp_path):
+    program = tmp_path / "edgekit-runner"
+    if content is not None:
+        program.write_bytes(content)
+        program.chmod(0o755)
+    done = start_native(["sh", "-c", '"$1"', "sh", program], {"mode": "probe", "library": "/nowhere"})
+    with pytest.raises(RuntimeMissingError, match=r"the native runner does not start on the board: .*edgekit-runner"):
+        read_answer(done.stdout, done.stderr, done.status, board="here")
+
+
 WRONG = [None, "text", -1, 1.5, 1e300, 2**70, True, [], [[]], [1], ["x"], [["x", "y"]], {}, {"a": 1}]
 
 
