@@ -13,7 +13,8 @@ Engine engine_of(const Json *request) {
     fail("module-unsupported", "the native runner drives LiteRT's library; it cannot use the Python module %s",
          module);
   if (!*library) fail("request", "the request names neither a library nor a module");
-  if (strcmp(kernels, "delegate") && strcmp(kernels, "builtin")) fail("request", "there are no kernels called %s", kernels);
+  if (strcmp(kernels, "delegate") && strcmp(kernels, "builtin"))
+    fail("request", "there are no kernels called %s", kernels);
   Engine engine = {.path = library, .version = string_or(request, "library_version", "")};
   engine.builtin_kernels = !strcmp(kernels, "builtin");
   return engine;
