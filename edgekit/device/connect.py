@@ -63,7 +63,10 @@ class Device:
         Raises:
             DeviceError: it does not answer.
         """
-        found = gather(self.transport, self.profile, workspace=self.root)
+        wanted = self.root if self.target.is_local else self.target.workspace or self.profile.workspace
+        found = gather(self.transport, self.profile, workspace=wanted)
+        if found.home and found.home.startswith("/") and found.workspace:
+            self.__dict__.setdefault("root", found.workspace)  # the board is not asked for its home folder again
         if not self.target.is_local:
             return found
         bits = 64 if sys.maxsize > 1 << 32 else 32

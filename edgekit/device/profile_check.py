@@ -75,7 +75,8 @@ def _sensors(profile: Profile, facts: Facts) -> _Found:
         if sensor is not None and reading is None:
             place = " ".join(sensor.command) or sensor.file or f"thermal zone {sensor.zone}"
             hint = "is the user in the group `video`?" if sensor.command[:1] == ("vcgencmd",) else ""
-            yield "sensor-silent", f"`{place}` gives no {kind} that can be read: it is unknown", hint
+            what = "throttle bits" if kind == "throttled" else kind
+            yield "sensor-silent", f"`{place}` gives no {what} that can be read: unknown", hint
 
 
 def _now(profile: Profile, facts: Facts) -> _Found:

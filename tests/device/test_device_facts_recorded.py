@@ -120,14 +120,17 @@ class Counting:
         self.commands += 1
         return self.inner.run(*arguments, **options)
 
+    def close(self):
+        self.inner.close()
+
 
 def test_everything_is_gathered_in_one_round_trip(sshd_board):
     with connect(resolve("pi4")) as device:
-        counting = Counting(device.transport)
-        facts = gather(counting, device.profile)
-    assert counting.commands == 1
-    assert facts.kernel
-    assert facts.workspace == "/home/pi/.edgekit"
+        device.transport = counting = Counting(device.transport)
+        facts = device.facts()
+        assert facts.kernel
+        assert (facts.workspace, device.root) == ("/home/pi/.edgekit", "/home/pi/.edgekit")
+        assert counting.commands == 1  # the home folder was asked for on the way
 
 
 def test_a_root_folder_with_nothing_but_a_shell_still_says_its_bits(tmp_path):

@@ -90,7 +90,7 @@ def _facts(facts: Facts) -> list[tuple[str, object]]:
     python = ".".join(map(str, facts.python.version)) + f"  {facts.python.path}" if facts.python else "none"
     libc = f"{facts.libc} {facts.libc_version or ''}".strip() if facts.libc else None
     throttle = "unknown" if facts.throttle_bits is None else f"0x{facts.throttle_bits:x}"
-    return [
+    rows: list[tuple[str, object]] = [
         ("board", f"{facts.model or 'unknown'}{', emulated by ' + facts.emulator if facts.emulator else ''}"),
         ("revision", facts.revision),
         ("system", f"{facts.os_name or facts.system or 'unknown'}, kernel {facts.kernel or 'unknown'}"),
@@ -108,6 +108,8 @@ def _facts(facts: Facts) -> list[tuple[str, object]]:
         ("throttle bits", throttle),
         ("load", facts.load_1min),
     ]
+    only_some_have = ("revision", "build", "container")
+    return [(name, value) for name, value in rows if value is not None or name not in only_some_have]
 
 
 def _group(group: CoreGroup) -> str:
