@@ -232,7 +232,7 @@ if [ "$way" != links ]; then take 8 -u; fi
 rm -f "$owner" 2>/dev/null
 [ ! -e "$owner" ] && [ ! -L "$owner" ] || refuse "$owner is not ours and cannot be removed"
 why=$( (set -C; printf '%s %s %s\n' "$main" "$me" "$about" > "$owner") 2>&1) ||
-  refuse "$owner cannot be made: ${why##*: }"
+  refuse "$owner cannot be written: ${why##*: }; is the disk full?"
 
 # Ends us when nothing was heard for a while: a server does not notice that a network is gone
 watch() {

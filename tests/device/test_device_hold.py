@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -28,6 +29,14 @@ def test_a_held_command_says_a_line_and_lives_until_its_input_is_closed(device):
     held.close()
     assert not held.alive
     assert device.transport.run(["cat", "note"]).text == "one\ntwo\nended\n"
+
+
+def test_another_thread_can_close_the_way_while_a_held_command_has_said_nothing_yet(device):
+    closing = threading.Timer(0.5, device.transport.close)
+    closing.start()
+    with pytest.raises(UnreachableError):
+        device.transport.hold(["sh", "-c", "sleep 600; true"], timeout_s=60)
+    closing.join()
 
 
 def test_only_the_first_line_is_what_it_said_and_the_rest_blocks_nothing(device):

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from lock_users import inside_at_once
 
 from edgekit.core.errors import BusyError, DeviceError
 from edgekit.core.events import ignore
@@ -36,6 +37,17 @@ with connect(resolve(name)) as device, lock.held(device, purpose="the other's wo
     except Exception as error:
         print(type(error).__name__, error)
 """
+
+
+@pytest.fixture(params=["local", "ssh"])
+def device(request, tmp_path, monkeypatch):
+    """Two are enough here: what a board lacks has tests of its own."""
+    if request.param == "local":
+        (tmp_path / "home").mkdir()
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    name = "local" if request.param == "local" else request.getfixturevalue("sshd_board").alias
+    with connect(resolve(name)) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -130,26 +142,7 @@ def test_f34_waiting_has_an_end(device, start_client):
 
 
 def test_f34_of_many_who_want_it_at_once_one_gets_it_at_a_time(device):
-    inside, most, done = 0, 0, 0
-    count = threading.Lock()
-
-    def use() -> None:
-        nonlocal inside, most, done
-        with connect(resolve(device.name)) as mine, lock.held(mine, purpose="me too", wait_s=60, on_event=ignore):
-            with count:
-                inside += 1
-                most = max(most, inside)
-            mine.transport.run(["sleep", "0.1"])
-            with count:
-                inside -= 1
-                done += 1
-
-    users = [threading.Thread(target=use) for _ in range(4)]
-    for user in users:
-        user.start()
-    for user in users:
-        user.join(90)
-    assert (most, done) == (1, 4)
+    assert inside_at_once(device.name, 4) == (1, 4)
 
 
 def test_f35_a_killed_client_frees_the_board_and_its_command_dies(device, start_client):

@@ -34,8 +34,12 @@ class HeldProcess:
             reader.start()
 
     @classmethod
-    def start(cls, argv: Sequence[str], *, timeout_s: float) -> HeldProcess:
-        """See :meth:`Transport.hold`."""
+    def start(cls, argv: Sequence[str]) -> HeldProcess:
+        """Starts it.
+
+        Raises:
+            DeviceError: it cannot be started.
+        """
         try:
             process = subprocess.Popen(
                 list(argv),
@@ -49,19 +53,21 @@ class HeldProcess:
             status = 127 if isinstance(error, FileNotFoundError) else 126
             details: dict[str, object] = {"exit_status": status, "stdout": "", "stderr": str(error)}
             raise DeviceError(f"local: `{shown(argv)}` cannot be started: {error}", details=details) from error
-        held = cls(process)
+        return cls(process)
+
+    def speaks(self, argv: Sequence[str], timeout_s: float) -> None:
+        """Returns once it has printed its first line; see :meth:`Transport.hold`. Otherwise it is ended."""
         try:
-            if not held._first.wait(timeout_s):
+            if not self._first.wait(timeout_s):
                 raise DeadlineError(
                     f"local: `{shown(argv)}` said nothing within {timeout_s:.0f} s and was killed",
                     details={"argv": list(argv), "timeout_s": timeout_s},
                 )
-            if held._first.line is None:
-                raise held._ended_first(argv)
+            if self._first.line is None:
+                raise self._ended_first(argv)
         except BaseException:
-            held.close()
+            self.close()
             raise
-        return held
 
     @property
     def said(self) -> str:

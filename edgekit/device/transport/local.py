@@ -24,6 +24,7 @@ class LocalTransport:
 
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[bytes]] = set()
+        self._held: list[HeldProcess] = []
         self._closed = False
 
     def run(
@@ -83,7 +84,17 @@ class LocalTransport:
 
     def hold(self, argv: Sequence[str], *, timeout_s: float = 20.0) -> HeldProcess:
         """See :meth:`Transport.hold`."""
-        return HeldProcess.start(argv, timeout_s=timeout_s)
+        if self._closed:
+            raise UnreachableError(f"local: closed before `{shown(argv)}`")
+        held = HeldProcess.start(argv)
+        self._held = [*(each for each in self._held if each.alive), held]
+        try:
+            held.speaks(argv, timeout_s)
+        except DeviceError as error:
+            if self._closed:
+                raise UnreachableError(f"local: closed during `{shown(argv)}`") from error
+            raise
+        return held
 
     def push(self, local: Path, remote: str, on_bytes: OnBytes | None = None) -> None:
         """See :meth:`Transport.push`."""
@@ -119,6 +130,8 @@ class LocalTransport:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(process.pid, signal.SIGKILL)
+        for held in self._held:
+            held.close()
 
 
 def _new_file(path: str) -> IO[bytes]:
