@@ -93,12 +93,12 @@ def download_runtimes(
         raise UsageError(f"{libc_version!r} is not a version of glibc", hint="as `ldd --version` states it: 2.36")
     files: list[Fetched] = []
     notices: list[Notice] = []
-    if wanted not in ("ai_edge_litert", "tflite_runtime"):
-        files += _libraries(abi, libc_version, on_event)
-        files += _native(abi, notices)
     if wanted in ("ai_edge_litert", "tflite_runtime") or abi == "armv7l":
         module = wanted if wanted in ("ai_edge_litert", "tflite_runtime") else "tflite_runtime"
         files += _modules(module, abi, libc_version, python, notices, on_event)
+    if wanted not in ("ai_edge_litert", "tflite_runtime"):
+        files += _libraries(abi, libc_version, on_event)
+        files += _native(abi, notices)
     if not files:
         raise UsageError(
             f"there is nothing to download for {abi} with glibc {libc_version}",
