@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest_plugins = ["sshd_board", "adb_board", "faulty_network", "emulated_board", "shelf"]
+pytest_plugins = ["sshd_board", "adb_board", "termux_board", "faulty_network", "emulated_board", "shelf"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
