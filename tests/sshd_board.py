@@ -50,7 +50,6 @@ UseDNS no
 PrintMotd no
 PrintLastLog no
 MaxSessions {max_sessions}
-MaxStartups 50
 LogLevel VERBOSE
 """
 
@@ -174,7 +173,7 @@ def start_sshd(
         text = _CONFIG.format(port=port, keys=keys, max_sessions=max_sessions, passwords="yes" if password else "no")
         text += "".join(f"HostKey {private}/host_{kind}\n" for kind in host_keys)
         text += "Subsystem sftp internal-sftp\n" if sftp else ""
-        text += f"{extra}\n"
+        text += f"{extra}\n" + ("" if "MaxStartups" in extra else "MaxStartups 50\n")
         if not ROOT:  # a home of its own: the user's stays as it is
             (folder / "home").mkdir(exist_ok=True)
             if os.getuid() == 0:

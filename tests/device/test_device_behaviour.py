@@ -76,7 +76,7 @@ def test_input_that_nobody_reads_is_no_error(device):
     assert device.transport.run(["true"], stdin=b"x" * 3_000_000).exit_status == 0
 
 
-def test_five_megabytes_of_stderr_block_nothing(device):
+def test_f14_five_megabytes_of_stderr_block_nothing(device):
     script = "head -c 5000000 /dev/zero | tr '\\0' e >&2; echo done; echo the end >&2"
     done = device.transport.run(["sh", "-c", script], timeout_s=30)
     assert done.stdout == b"done\n"
@@ -84,7 +84,7 @@ def test_five_megabytes_of_stderr_block_nothing(device):
     assert len(done.stderr) <= 2 << 20
 
 
-def test_endless_output_ends_the_command(device):
+def test_f14_endless_output_ends_the_command(device):
     word = f"endless-{secrets.token_hex(8)}"
     with pytest.raises(DeviceError, match="printed more than 100000 bytes"):
         device.transport.run(["yes", word], output_limit_bytes=100_000)
@@ -92,7 +92,7 @@ def test_endless_output_ends_the_command(device):
     assert device.transport.run(["echo", "next"]).stdout == b"next\n"
 
 
-def test_a_command_past_its_deadline_is_killed_with_its_children(device):
+def test_f09_a_command_past_its_deadline_is_killed_with_its_children(device):
     nap = f"sleep {random.randrange(100_000, 999_999)}"
     with pytest.raises(DeadlineError, match="did not end within 1 s"):
         device.transport.run(["sh", "-c", f"{nap} & {nap}"], timeout_s=1)
@@ -100,7 +100,7 @@ def test_a_command_past_its_deadline_is_killed_with_its_children(device):
     assert device.transport.run(["echo", "next"]).stdout == b"next\n"
 
 
-def test_output_that_is_not_text_stays_as_it_is(device):
+def test_f14_output_that_is_not_text_stays_as_it_is(device):
     done = device.transport.run(["printf", "\\377\\000\\033[31m"])
     assert done.stdout == b"\xff\x00\x1b[31m"
     assert device.transport.run(["sh", "-c", "printf '\\033[31mred\\n' >&2; exit 1"]).complaint == "[31mred"
@@ -149,7 +149,7 @@ def test_a_pull_of_what_is_not_there_is_named(device, tmp_path):
         device.transport.pull(f"{_place(device)}/missing", tmp_path / "x", limit_bytes=10)
 
 
-def test_a_pull_has_a_limit(device, tmp_path):
+def test_f26_a_pull_has_a_limit(device, tmp_path):
     with pytest.raises(TransferError, match="larger than 1000 bytes"):
         device.transport.pull("/dev/zero", tmp_path / "zeros", limit_bytes=1000)
     assert (tmp_path / "zeros").stat().st_size <= 1000

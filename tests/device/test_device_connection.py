@@ -45,7 +45,7 @@ def works(ask=None, **options):
 # ------------------------------------------------------------------------------------------------ reaching the server
 
 
-def test_a_name_that_nobody_knows(sshd_board):
+def test_f07_a_name_that_nobody_knows(sshd_board):
     config = sshd_board.write_config("no_name", "HostName no-such-board.invalid")
     fails(UnreachableError, "cannot find 'no-such-board.invalid'", ssh_config=config)
 
@@ -56,11 +56,11 @@ def test_a_profile_without_an_ssh_alias_says_what_to_write(tmp_path):
     assert "Host pi4" in error.hint
 
 
-def test_a_port_where_nobody_listens(sshd_board):
+def test_f07_a_port_where_nobody_listens(sshd_board):
     fails(UnreachableError, "refuses connections", port=free_port())
 
 
-def test_a_board_that_does_not_answer(sshd_board):
+def test_f07_a_board_that_does_not_answer(sshd_board):
     # a listener with a full queue drops further connections, as a board that is off would
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as stack:
         for _ in range(4):
@@ -70,12 +70,12 @@ def test_a_board_that_does_not_answer(sshd_board):
         fails(UnreachableError, "did not answer within 1 s", port=full.getsockname()[1], timeout_s=1)
 
 
-def test_a_server_that_accepts_and_stays_silent(sshd_board, faulty_network):
+def test_f08_a_server_that_accepts_and_stays_silent(sshd_board, faulty_network):
     network = faulty_network(sshd_board, "silent")
     fails(UnreachableError, "does not greet as an ssh server", port=network.port, timeout_s=1)
 
 
-def test_a_server_that_is_no_ssh_server(sshd_board):
+def test_f08_a_server_that_is_no_ssh_server(sshd_board):
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def greet() -> None:
@@ -89,19 +89,19 @@ def test_a_server_that_is_no_ssh_server(sshd_board):
 
 
 @pytest.mark.parametrize("after", [30, 1000])
-def test_a_server_that_stalls_during_the_key_exchange(sshd_board, faulty_network, after):
+def test_f08_a_server_that_stalls_during_the_key_exchange(sshd_board, faulty_network, after):
     network = faulty_network(sshd_board, "stall", after=after)
     config = sshd_board.write_config("stalled", port=network.port)
     fails(UnreachableError, "key exchange", ssh_config=config, timeout_s=1)
 
 
-def test_a_connection_that_is_reset_at_once(sshd_board, faulty_network):
+def test_f10_a_connection_that_is_reset_at_once(sshd_board, faulty_network):
     network = faulty_network(sshd_board, "reset")
     config = sshd_board.write_config("reset", port=network.port)
     fails(UnreachableError, "key exchange|greet", ssh_config=config)
 
 
-def test_a_server_with_old_algorithms_only_is_named(sshd_factory):
+def test_f15_a_server_with_old_algorithms_only_is_named(sshd_factory):
     sshd_factory(extra="Ciphers aes128-cbc,3des-cbc")
     error = fails(UnreachableError, "no algorithm in common")
     assert "too old" in error.hint
@@ -110,7 +110,7 @@ def test_a_server_with_old_algorithms_only_is_named(sshd_factory):
 # ------------------------------------------------------------------------------------------------------- host keys
 
 
-def test_an_unknown_host_key_is_refused_with_fingerprint_and_command(sshd_board):
+def test_f01_an_unknown_host_key_is_refused_with_fingerprint_and_command(sshd_board):
     sshd_board.known_hosts.rename(sshd_board.known_hosts.with_suffix(".away"))
     try:
         error = fails(HostKeyError, "is unknown: SHA256:")
@@ -123,7 +123,7 @@ def test_an_unknown_host_key_is_refused_with_fingerprint_and_command(sshd_board)
     assert "Accepted" not in (sshd_board.folder / "log").read_text().rpartition("Connection from")[2]
 
 
-def test_the_command_of_the_hint_makes_the_board_known(sshd_board, tmp_path):
+def test_f01_the_command_of_the_hint_makes_the_board_known(sshd_board, tmp_path):
     config = sshd_board.write_config("unknown", f"UserKnownHostsFile {tmp_path}/none")
     error = fails(HostKeyError, "is unknown", ssh_config=config)
     key = trust.fetch_host_key(resolve("pi4", ssh_config=config))
@@ -135,13 +135,13 @@ def test_the_command_of_the_hint_makes_the_board_known(sshd_board, tmp_path):
     assert works(ssh_config=config)
 
 
-def test_another_fingerprint_than_the_given_one_is_not_pinned(sshd_board):
+def test_f01_another_fingerprint_than_the_given_one_is_not_pinned(sshd_board):
     key = trust.fetch_host_key(resolve("pi4"))
     with pytest.raises(HostKeyError, match="not SHA256:AAAA"):
         trust.require(key, "SHA256:AAAA", name="pi4")
 
 
-def test_a_changed_host_key_is_fatal_and_shows_both(sshd_board, tmp_path):
+def test_f02_a_changed_host_key_is_fatal_and_shows_both(sshd_board, tmp_path):
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other")], check=True)
     other = " ".join((tmp_path / "other.pub").read_text().split()[:2])
     (tmp_path / "known").write_text(f"[127.0.0.1]:{sshd_board.port} {other}\n")
@@ -150,7 +150,7 @@ def test_a_changed_host_key_is_fatal_and_shows_both(sshd_board, tmp_path):
     assert error.message.count("SHA256:") == 2
 
 
-def test_a_pin_in_the_inventory_wins_over_known_hosts(sshd_board, tmp_path):
+def test_f02_a_pin_in_the_inventory_wins_over_known_hosts(sshd_board, tmp_path):
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other")], check=True)
     other = " ".join((tmp_path / "other.pub").read_text().split()[:2])
     inventory.add(InventoryEntry(name="pi4", host="pi4", host_key=other))
@@ -164,7 +164,7 @@ def test_the_known_one_of_several_host_keys_is_asked_for(sshd_factory):
         assert works()
 
 
-def test_a_revoked_host_key_is_refused(sshd_board, tmp_path):
+def test_f03_a_revoked_host_key_is_refused(sshd_board, tmp_path):
     (tmp_path / "known").write_text(
         f"{sshd_board.known_hosts.read_text()}@revoked * {sshd_board.public_key()}\n@cert-authority * ssh-rsa broken\n"
     )
@@ -174,7 +174,7 @@ def test_a_revoked_host_key_is_refused(sshd_board, tmp_path):
         trust.fetch_host_key(resolve("pi4", ssh_config=config))
 
 
-def test_lines_that_paramiko_cannot_read_do_not_stop_us(sshd_board, tmp_path):
+def test_f03_lines_that_paramiko_cannot_read_do_not_stop_us(sshd_board, tmp_path):
     lines = f"@cert-authority *.corp {sshd_board.public_key()}\ngarbage\n@revoked other {sshd_board.public_key()}\n"
     (tmp_path / "known").write_text(lines + sshd_board.known_hosts.read_text())
     assert works(ssh_config=sshd_board.write_config("odd", f"UserKnownHostsFile {tmp_path}/known"))
@@ -183,13 +183,13 @@ def test_lines_that_paramiko_cannot_read_do_not_stop_us(sshd_board, tmp_path):
 # --------------------------------------------------------------------------------------------------- authentication
 
 
-def test_a_wrong_key_gets_one_clear_error(sshd_board, tmp_path):
+def test_f05_a_wrong_key_gets_one_clear_error(sshd_board, tmp_path):
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "wrong")], check=True)
     error = fails(AuthenticationError, "was not let in", identity_file=tmp_path / "wrong")
     assert error.details["tried"] == [str(tmp_path / "wrong")]
 
 
-def test_a_wrong_user_gets_one_clear_error(sshd_board):
+def test_f05_a_wrong_user_gets_one_clear_error(sshd_board):
     fails(AuthenticationError, "nobody-here@127.0.0.1 was not let in", user="nobody-here")
 
 
@@ -215,12 +215,12 @@ def encrypted_key(sshd_board, tmp_path) -> Path:
     return path
 
 
-def test_an_encrypted_key_and_nobody_to_ask_is_a_named_error(encrypted_key):
+def test_f06_an_encrypted_key_and_nobody_to_ask_is_a_named_error(encrypted_key):
     error = fails(AuthenticationError, "encrypted", identity_file=encrypted_key)
     assert f"ssh-add {encrypted_key}" in error.hint
 
 
-def test_an_encrypted_key_opens_with_its_passphrase(encrypted_key):
+def test_f06_an_encrypted_key_opens_with_its_passphrase(encrypted_key):
     asked: list[str] = []
 
     def ask(question: str) -> str:
@@ -231,13 +231,13 @@ def test_an_encrypted_key_opens_with_its_passphrase(encrypted_key):
     assert asked == [f"passphrase of {encrypted_key}: "]
 
 
-def test_a_wrong_passphrase_is_said_and_not_repeated(encrypted_key):
+def test_f06_a_wrong_passphrase_is_said_and_not_repeated(encrypted_key):
     error = fails(AuthenticationError, "was not let in", identity_file=encrypted_key, ask=lambda _: "sesame close")
     assert "wrong passphrase" in error.hint
     assert "sesame" not in f"{error}{error.hint}{error.details}"
 
 
-def test_an_agent_holds_the_key(sshd_board, encrypted_key, monkeypatch, tmp_path, never_asked):
+def test_f04_an_agent_holds_the_key(sshd_board, encrypted_key, monkeypatch, tmp_path, never_asked):
     monkeypatch.chdir(tmp_path)
     agent = subprocess.Popen(["ssh-agent", "-D", "-a", "agent"], stdout=subprocess.DEVNULL)
     try:
@@ -275,7 +275,7 @@ class TestPasswords:
         assert works(ask=ask)
         assert asked == ["password of pi@127.0.0.1: "]
 
-    def test_a_wrong_password_gets_one_clear_error_without_the_password(self):
+    def test_f05_a_wrong_password_gets_one_clear_error_without_the_password(self):
         asked: list[str] = []
 
         def ask(question: str) -> str:
@@ -286,7 +286,7 @@ class TestPasswords:
         assert len(asked) == 3
         assert "strawberry" not in f"{error}{error.hint}{error.details}"
 
-    def test_nobody_to_ask_is_said(self):
+    def test_f05_nobody_to_ask_is_said(self):
         error = fails(AuthenticationError, "was not let in")
         assert "only on a terminal" in error.hint
 
@@ -297,7 +297,7 @@ class TestPasswords:
 # ----------------------------------------------------------------------------------------------------- in between
 
 
-def test_a_jump_host_is_gone_through(sshd_board, sshd_factory):
+def test_f04_a_jump_host_is_gone_through(sshd_board, sshd_factory):
     log = sshd_board.folder / "log"
     before = log.read_text().count("Accepted publickey")
     behind = sshd_factory()
@@ -307,7 +307,7 @@ def test_a_jump_host_is_gone_through(sshd_board, sshd_factory):
     assert log.read_text().count("Accepted publickey") == before + 1
 
 
-def test_an_unknown_key_of_a_jump_host_is_refused_by_its_name(sshd_board, sshd_factory, tmp_path):
+def test_f01_an_unknown_key_of_a_jump_host_is_refused_by_its_name(sshd_board, sshd_factory, tmp_path):
     behind = sshd_factory()
     config = behind.write_config("jumping", f"ProxyJump pi@127.0.0.1:{sshd_board.port}")
     config.write_text(config.read_text() + f"Host *\n  UserKnownHostsFile {tmp_path}/none\n  IdentityAgent none\n")
@@ -316,18 +316,18 @@ def test_an_unknown_key_of_a_jump_host_is_refused_by_its_name(sshd_board, sshd_f
     assert error.details["changed"] is False
 
 
-def test_a_board_that_the_jump_host_cannot_reach_says_which_hop(sshd_board):
+def test_f16_a_board_that_the_jump_host_cannot_reach_says_which_hop(sshd_board):
     config = sshd_board.write_config("jumping", "ProxyJump hop", f"Port {free_port()}")
     config.write_text(config.read_text() + sshd_board.config.read_text().replace("Host pi4", "Host hop"))
     fails(UnreachableError, "the jump host hop cannot reach", ssh_config=config)
 
 
-def test_a_jump_host_that_is_down_is_named(sshd_board):
+def test_f16_a_jump_host_that_is_down_is_named(sshd_board):
     config = sshd_board.write_config("jumping", f"ProxyJump hop@127.0.0.1:{free_port()}")
     fails(UnreachableError, r"jump host hop@\[127.0.0.1\]:.* refuses connections", ssh_config=config)
 
 
-def test_a_proxy_command_carries_the_connection(sshd_board, tmp_path):
+def test_f04_a_proxy_command_carries_the_connection(sshd_board, tmp_path):
     relay = tmp_path / "relay.py"
     relay.write_text(
         "import os, select, socket, sys\n"
@@ -352,7 +352,7 @@ def test_a_proxy_command_that_fails_is_named(sshd_board):
 # ------------------------------------------------------------------------------------------------ once connected
 
 
-def test_a_board_that_allows_one_session_still_works(sshd_factory, tmp_path):
+def test_f11_a_board_that_allows_one_session_still_works(sshd_factory, tmp_path):
     sshd_factory(max_sessions=1)
     with connect(resolve("pi4")) as device:
         for _ in range(3):
@@ -361,21 +361,21 @@ def test_a_board_that_allows_one_session_still_works(sshd_factory, tmp_path):
         assert pushed.uploaded_bytes == 7
 
 
-def test_a_board_that_allows_no_session_is_named(sshd_factory):
+def test_f11_a_board_that_allows_no_session_is_named(sshd_factory):
     sshd_factory(max_sessions=0)
     with connect(resolve("pi4")) as device, pytest.raises(DeviceError, match="allows no further session") as caught:
         device.transport.run(["true"])
     assert "MaxSessions" in caught.value.hint
 
 
-def test_a_board_without_sftp_takes_files(sshd_factory):
+def test_f12_a_board_without_sftp_takes_files(sshd_factory):
     sshd_factory(sftp=False)
     with connect(resolve("pi4")) as device:
         assert device.workspace.push_bytes(b"content", "file").uploaded_bytes == 7
 
 
 @pytest.mark.skipif(not ROOT, reason="needs root, for a user of its own")
-def test_what_the_login_shell_prints_is_not_the_commands_output(sshd_factory):
+def test_f13_what_the_login_shell_prints_is_not_the_commands_output(sshd_factory):
     board = sshd_factory(bashrc="echo welcome to {json} 1234\necho warning: no locale >&2\nprintf 'no end of line'\n")
     with connect(resolve("pi4")) as device:
         done = device.transport.run(["sh", "-c", "echo out; echo err >&2"])
@@ -391,7 +391,7 @@ def test_an_account_that_runs_no_commands_is_named(sshd_factory):
         device.transport.run(["true"])
 
 
-def test_a_session_that_dies_during_a_command_is_said(sshd_board):
+def test_f10_a_session_that_dies_during_a_command_is_said(sshd_board):
     with connect(resolve("pi4")) as device:
         device.transport.run(["true"])
         threading.Timer(0.5, lambda: [os.kill(pid, signal.SIGKILL) for pid in sshd_board.sessions()]).start()
@@ -401,14 +401,14 @@ def test_a_session_that_dies_during_a_command_is_said(sshd_board):
             device.transport.run(["true"])
 
 
-def test_a_board_that_freezes_runs_into_the_deadline(sshd_board):
+def test_f09_a_board_that_freezes_runs_into_the_deadline(sshd_board):
     with connect(resolve("pi4"), timeout_s=2) as device:
         device.transport.run(["true"])
         with sshd_board.frozen(), pytest.raises(DeadlineError, match="did not end within 1 s"):
             device.transport.run(["true"], timeout_s=1)
 
 
-def test_a_board_that_freezes_for_a_moment_goes_on(sshd_board):
+def test_f09_a_board_that_freezes_for_a_moment_goes_on(sshd_board):
     with connect(resolve("pi4")) as device:
         device.transport.run(["true"])
         with sshd_board.frozen():

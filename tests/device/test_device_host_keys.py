@@ -73,7 +73,7 @@ def test_tabs_part_words_too(settings):
     assert host_keys.known_keys(settings(f"@revoked\tboard\t{kind}\t{blob}"), pinned=None).revoked == (ONE,)
 
 
-def test_markers_and_garbage_do_not_hide_the_other_lines(settings):
+def test_f03_markers_and_garbage_do_not_hide_the_other_lines(settings):
     ssh = settings(
         "# a comment",
         f"@cert-authority *.corp {TWO.text}",
@@ -91,13 +91,13 @@ def test_markers_and_garbage_do_not_hide_the_other_lines(settings):
     assert known.authority is None
 
 
-def test_a_revoked_key_is_refused_even_when_it_is_also_known(settings):
+def test_f03_a_revoked_key_is_refused_even_when_it_is_also_known(settings):
     ssh = settings(f"board {ONE.text}", f"@revoked * {ONE.text}")
     with pytest.raises(HostKeyError, match="revoked"):
         host_keys.verify(ONE, host_keys.known_keys(ssh, pinned=None), ssh, name="pi4")
 
 
-def test_a_revoked_key_is_refused_even_when_it_is_pinned(settings):
+def test_f03_a_revoked_key_is_refused_even_when_it_is_pinned(settings):
     ssh = settings(f"@revoked board {ONE.text}")
     with pytest.raises(HostKeyError, match="revoked"):
         host_keys.verify(ONE, host_keys.known_keys(ssh, pinned=ONE.text), ssh, name="pi4")
@@ -129,7 +129,7 @@ def test_an_unknown_key_shows_its_fingerprint_and_the_command(settings):
     assert f"edgekit devices trust pi4 --fingerprint {ONE.fingerprint}" in caught.value.hint
 
 
-def test_a_changed_key_shows_both_fingerprints(settings):
+def test_f02_a_changed_key_shows_both_fingerprints(settings):
     ssh = settings(f"board {ONE.text}")
     with pytest.raises(HostKeyError, match="HAS CHANGED") as caught:
         host_keys.verify(TWO, host_keys.known_keys(ssh, pinned=None), ssh, name="pi4")
@@ -137,7 +137,7 @@ def test_a_changed_key_shows_both_fingerprints(settings):
     assert TWO.fingerprint in caught.value.message
 
 
-def test_a_key_of_another_type_counts_as_changed(settings):
+def test_f02_a_key_of_another_type_counts_as_changed(settings):
     ssh = settings(f"board {ONE.text}")
     with pytest.raises(HostKeyError, match="HAS CHANGED"):
         host_keys.verify(key(9, "ssh-rsa"), host_keys.known_keys(ssh, pinned=None), ssh, name="pi4")
@@ -156,7 +156,7 @@ def test_a_pin_that_is_no_key_is_named(settings):
         host_keys.known_keys(settings(), pinned="ssh-ed25519 nonsense")
 
 
-def test_a_certificate_authority_is_said_not_to_be_used(settings):
+def test_f03_a_certificate_authority_is_said_not_to_be_used(settings):
     ssh = settings(f"@cert-authority board {TWO.text}")
     with pytest.raises(HostKeyError, match="certificate authority"):
         host_keys.verify(ONE, host_keys.known_keys(ssh, pinned=None), ssh, name="pi4")

@@ -121,7 +121,7 @@ def test_an_address_that_cannot_be_is_refused(text):
         parse_address(text)
 
 
-def test_include_and_match_count_as_they_do_for_ssh(ssh_config, tmp_path):
+def test_f04_include_and_match_count_as_they_do_for_ssh(ssh_config, tmp_path):
     (tmp_path / "more").write_text("Host pi4\n  HostName 192.0.2.44\n")
     ssh_config(f"Include {tmp_path}/more\nMatch originalhost pi4\n  User matched\n  Port 2244\n")
     ssh = resolve("pi4").ssh
@@ -147,7 +147,7 @@ def test_a_token_that_we_do_not_know_is_refused(ssh_config):
         resolve("pi4")
 
 
-def test_jump_hosts_are_taken_over_in_order(ssh_config):
+def test_f04_jump_hosts_are_taken_over_in_order(ssh_config):
     ssh_config("Host pi4\n  ProxyJump a@one:23,two\n")
     assert resolve("pi4").ssh.jumps == ("a@one:23", "two")
 
@@ -155,14 +155,13 @@ def test_jump_hosts_are_taken_over_in_order(ssh_config):
 @pytest.mark.parametrize(
     ("line", "code"),
     [
-        ("CertificateFile /k-cert.pub", "ssh-certificatefile"),
         ("PKCS11Provider /x.so", "ssh-pkcs11provider"),
         ("KnownHostsCommand /bin/true", "ssh-knownhostscommand"),
         ("RemoteCommand tmux", "ssh-remotecommand"),
         ("StrictHostKeyChecking no", "ssh-stricthostkeychecking"),
     ],
 )
-def test_a_setting_that_is_not_followed_is_said(ssh_config, line, code):
+def test_f04_a_setting_that_is_not_followed_is_said(ssh_config, line, code):
     ssh_config(f"Host pi4\n  {line}\n")
     assert code in {notice.code for notice in resolve("pi4").ssh.notices}
 
@@ -186,7 +185,7 @@ def test_a_missing_identity_file_is_named(ssh_config):
 
 
 @pytest.mark.parametrize("options", [{"host": "-oProxyCommand=touch x"}, {"user": "-oProxyCommand=x"}])
-def test_a_host_or_user_that_looks_like_an_option_is_refused(ssh_config, options):
+def test_f25_a_host_or_user_that_looks_like_an_option_is_refused(ssh_config, options):
     with pytest.raises(UsageError):
         resolve("pi4", **options)
 

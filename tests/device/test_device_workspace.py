@@ -178,7 +178,7 @@ def test_a_folder_of_somebody_else_is_named(pi4):
             Workspace(pi4.transport, root, name="pi4").push_bytes(b"x", "file")
 
 
-def test_a_connection_that_is_reset_during_an_upload_leaves_nothing(sshd_board, faulty_network, model):
+def test_f10_a_connection_that_is_reset_during_an_upload_leaves_nothing(sshd_board, faulty_network, model):
     network = faulty_network(sshd_board, "reset", after=1_000_000)
     target = resolve("pi4", ssh_config=sshd_board.write_config("reset", port=network.port))
     with connect(target) as device:
@@ -191,7 +191,7 @@ def test_a_connection_that_is_reset_during_an_upload_leaves_nothing(sshd_board, 
         assert device.workspace.push_file(model, "model").uploaded_bytes == 3_000_000
 
 
-def test_a_bit_that_flips_on_the_way_ends_the_connection(sshd_board, faulty_network, model):
+def test_f19_a_bit_that_flips_on_the_way_ends_the_connection(sshd_board, faulty_network, model):
     network = faulty_network(sshd_board, "flip", after=1_000_000)
     with (
         connect(resolve("pi4", ssh_config=sshd_board.write_config("flip", port=network.port))) as device,
@@ -202,7 +202,7 @@ def test_a_bit_that_flips_on_the_way_ends_the_connection(sshd_board, faulty_netw
 
 
 @pytest.mark.parametrize("fault", ["stall", "frozen"])
-def test_a_board_that_stops_taking_data_is_given_up(sshd_board, faulty_network, model, fault):
+def test_f09_a_board_that_stops_taking_data_is_given_up(sshd_board, faulty_network, model, fault):
     big = model.with_name("big")
     big.write_bytes(model.read_bytes() * 4)
     if fault == "stall":

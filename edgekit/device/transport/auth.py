@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -153,11 +154,30 @@ class _Attempt:
                     continue
                 key = self._load(path, None)
                 if key is not None:
-                    yield str(path), key
+                    yield from self._with_certificates(path, key)
             for path in list(self.locked) if ask else ():
                 key = self._load(path, ask)
                 if key is not None:
-                    yield str(path), key
+                    yield from self._with_certificates(path, key)
+
+    def _with_certificates(self, path: Path, key: Any) -> Iterator[tuple[str, Any]]:
+        """The key with each certificate of it (CertificateFile, else KEY-cert.pub beside it), then the bare key."""
+        for certificate in (*self.settings.certificate_files, path.with_name(f"{path.name}-cert.pub")):
+            if certificate.is_file() and (signed := self._signed(key, certificate)):
+                yield str(certificate), signed
+        yield str(path), key
+
+    def _signed(self, key: Any, certificate: Path) -> Any:
+        """The key with its certificate, or None where that is another key's, or no certificate at all."""
+        signed = copy.copy(key)
+        try:
+            signed.load_certificate(str(certificate))
+        except Exception as error:  # noqa: BLE001 - what paramiko raises depends on what is in the file
+            self.notes.append(f"{certificate} is no certificate of {key.get_name()} ({type(error).__name__})")
+            return None
+        # the key's own fields stand in its certificate as they are, behind kind and nonce
+        fields = key.asbytes()[4 + len(key.get_name()) :]
+        return signed if fields in signed.public_blob.key_blob else None
 
     def _load(self, path: Path, ask: Callable[[str], str] | None) -> Any:
         """A private key, or None where it is encrypted and cannot be opened now, or is of no use."""

@@ -49,11 +49,14 @@ def forwarding(error: Exception, *, name: str, where: str, hop: str) -> Unreacha
     )
 
 
-def greeting(error: Exception, *, name: str, where: str, greeted: bool, limit: float, proxy: str = "") -> DeviceError:
+def greeting(
+    error: Exception, *, name: str, where: str, greeted: bool, waited: float, limit: float, proxy: str = ""
+) -> DeviceError:
     """Something went wrong between the connection and the end of the key exchange.
 
     Args:
         greeted: the other side said that it is an ssh server.
+        waited: seconds since it took the connection.
         proxy: the last complaint of a ProxyCommand.
     """
     paramiko = load()
@@ -74,6 +77,8 @@ def greeting(error: Exception, *, name: str, where: str, greeted: bool, limit: f
         return UnreachableError(
             f"{name}: {where} accepts the connection and does not greet as an ssh server: {said(error)}",
             hint="is it an ssh server? A busy one (MaxStartups) answers when you try again",
+            # paramiko says the same of a server that hangs up and of one that is silent
+            details={"hung_up": str(error).strip() == "Error reading SSH protocol banner" and waited < limit},
         )
     return UnreachableError(f"{name}: the key exchange with {where} failed: {said(error)}", hint="try again")
 

@@ -20,7 +20,6 @@ Options = Mapping[str, Sequence[str]]
 
 # what we do not do: the user must hear of it instead of wondering why ssh works and we do not
 _NOT_DONE = {
-    "certificatefile": "user certificates are not used",
     "knownhostscommand": "KnownHostsCommand is not run: only known_hosts files and pinned keys count",
     "pkcs11provider": "keys on PKCS#11 tokens are not used: load them into an ssh-agent (`ssh-add -s`)",
     "remotecommand": "RemoteCommand is not run",
@@ -36,6 +35,7 @@ class SshSettings:
         alias: as it was asked for.
         hostname, port, user: of the server.
         identity_files: keys in the order to try; they need not exist.
+        certificate_files: of those keys, signed by an authority that the server trusts; they need not exist.
         identities_only: of the agent's keys use only those in ``identity_files``.
         identity_agent: the agent's socket; None: no agent.
         public_keys, passwords: whether these ways to authenticate are allowed.
@@ -56,6 +56,7 @@ class SshSettings:
     port: int
     user: str
     identity_files: tuple[Path, ...] = ()
+    certificate_files: tuple[Path, ...] = ()
     identities_only: bool = False
     identity_agent: str | None = None
     public_keys: bool = True
@@ -201,6 +202,7 @@ def _settings(
         text = f"{host}: StrictHostKeyChecking is not followed: host keys are always checked"
         notices.append(Notice(code="ssh-stricthostkeychecking", message=text))
     identities = [_expanded(value, tokens) for value in options.get("identityfile", []) if value.lower() != "none"]
+    certificates = [_expanded(value, tokens) for value in options.get("certificatefile", []) if value.lower() != "none"]
     proxy = one("proxycommand")
     return SshSettings(
         alias=host,
@@ -208,6 +210,7 @@ def _settings(
         port=port,
         user=user,
         identity_files=(identity_file.expanduser().absolute(),) if identity_file else tuple(map(Path, identities)),
+        certificate_files=tuple(map(Path, certificates)),
         # a key named with -i is the one to use: ssh would go through the agent's keys first
         identities_only=identity_file is not None or (one("identitiesonly") or "no") in ("yes", "true"),
         identity_agent=_agent(options, tokens),

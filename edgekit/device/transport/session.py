@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import secrets
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any
@@ -28,6 +30,7 @@ _DISABLED = {
     "macs": ["hmac-sha1", "hmac-md5", "hmac-sha1-96", "hmac-md5-96"],
 }
 _MAX_JUMPS = 8
+_RETRIES_S = (0.2, 0.6, 1.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +116,7 @@ def open_session(
     """
     from edgekit.device.transport.auth import authenticate
 
-    session = _greeted(settings, name=name, pinned=pinned, ask=ask, deadlines=deadlines)
+    session = _patiently(settings, name=name, pinned=pinned, ask=ask, deadlines=deadlines)
     try:
         known = host_keys.known_keys(settings, pinned=pinned)
         host_keys.verify(shown_key(session), known, settings, name=name, jump=jump)
@@ -123,6 +126,18 @@ def open_session(
         session.close()
         raise
     return session
+
+
+def _patiently(settings: SshSettings, *, name: str, pinned: str | None, ask: Ask, deadlines: Deadlines) -> Session:
+    """Again, a few times, where the server hung up before it greeted: at MaxStartups it drops whoever comes."""
+    for pause in _RETRIES_S:
+        try:
+            return _greeted(settings, name=name, pinned=pinned, ask=ask, deadlines=deadlines)
+        except UnreachableError as error:
+            if not error.details.get("hung_up"):
+                raise
+            time.sleep(pause * (0.5 + secrets.randbelow(1000) / 1000))  # others were dropped too, and come back
+    return _greeted(settings, name=name, pinned=pinned, ask=ask, deadlines=deadlines)
 
 
 def unverified_session(settings: SshSettings, *, name: str, ask: Ask, deadlines: Deadlines) -> Session:
@@ -145,7 +160,7 @@ def _greeted(settings: SshSettings, *, name: str, pinned: str | None, ask: Ask, 
     except BaseException:
         connection.close()
         raise
-    session = Session(name, transport, below=below, proxy=proxy)
+    session, begin = Session(name, transport, below=below, proxy=proxy), time.monotonic()
     try:
         transport.banner_timeout = transport.handshake_timeout = transport.channel_timeout = limit
         transport.auth_timeout = deadlines.auth_s
@@ -161,8 +176,9 @@ def _greeted(settings: SshSettings, *, name: str, pinned: str | None, ask: Ask, 
         session.close()
         if isinstance(error, DeviceError) or not isinstance(error, Exception):
             raise
+        waited = time.monotonic() - begin
         raise faults.greeting(
-            error, name=name, where=_where(settings), greeted=greeted, limit=limit, proxy=words
+            error, name=name, where=_where(settings), greeted=greeted, waited=waited, limit=limit, proxy=words
         ) from error
     return session
 
