@@ -235,3 +235,15 @@ def test_the_wheel_ships_the_programs_and_finds_them(tmp_path):
     names = {path.name for path in (installed / "edgekit" / "_native").iterdir()}
     assert {path.name for path in source_files(sources_folder())} <= names
     assert not any(name.endswith(".py") for name in names)
+
+
+def test_a_wheel_built_without_the_compiler_has_the_sources_and_says_so(tmp_path):
+    script = (
+        "import sys; sys.modules['ziglang'] = None; from hatchling.build import build_wheel; build_wheel(sys.argv[1])"
+    )
+    done = subprocess.run([sys.executable, "-c", script, tmp_path], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "this wheel has the native runner as sources only" in done.stderr + done.stdout
+    with zipfile.ZipFile(next(tmp_path.glob("edgekit-*.whl"))) as archive:
+        names = {Path(name).name for name in archive.namelist() if name.startswith("edgekit/_native/")}
+    assert names == {path.name for path in source_files(sources_folder())}
