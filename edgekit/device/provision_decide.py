@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgekit.device.facts import Facts
+from edgekit.device.provision_hint import hint, system
 from edgekit.device.provision_plan import Choice, Item, Plan, RuledOut, Runner, RuntimeName
 from edgekit.device.provision_present import Present
-from edgekit.device.provision_stock import ModuleOffer, Stock, Supplied, python_problem
+from edgekit.device.provision_stock import PUBLISHED, ModuleOffer, Stock, Supplied, python_problem
 from edgekit.device.transport.protocol import printable
 from edgekit.runner import payload
 from edgekit.runner.elf import as_numbers
@@ -15,7 +16,6 @@ from edgekit.runner.runtimes import PACKAGE, Offer
 
 LIBRARY = "LiteRT C API"
 _MODULES = ("ai_edge_litert", "tflite_runtime")
-_PUBLISHED = ("aarch64", "x86_64")
 _STATEFUL = "LiteRT's C library does not load models with stateful ops (fused LSTM, SVDF) yet"
 
 
@@ -60,15 +60,8 @@ def decide(
         choices=tuple(desk.choices),
         ruled_out=tuple(desk.ruled_out),
         looked=present is not None,
-        hint=_hint(board, facts, stock, wanted, stateful) if not desk.choices else "",
+        hint=hint(board, facts, stock, wanted, stateful) if not desk.choices else "",
     )
-
-
-def system(facts: Facts) -> str:
-    """``aarch64, glibc 2.36, Python 3.11.2``."""
-    python = ".".join(map(str, facts.python.version)) if facts.python else None
-    libc = f"{facts.libc} {facts.libc_version or ''}".strip() if facts.libc else "unknown libc"
-    return f"{facts.abi or 'unknown architecture'}, {libc}, {f'Python {python}' if python else 'no Python'}"
 
 
 class _Desk:
@@ -126,7 +119,7 @@ class _Desk:
         return runners
 
     def _no_library(self) -> str:
-        if self.facts.abi not in _PUBLISHED:
+        if self.facts.abi not in PUBLISHED:
             return f"none is published for {self.facts.abi or 'an unknown architecture'}"
         if self.facts.libc in ("musl", "bionic"):
             return f"the published ones need glibc, this board has {self.facts.libc}"
@@ -371,44 +364,3 @@ def _payload_sha256() -> str:
     from edgekit.core.hashing import sha256_file
 
     return sha256_file(Path(payload.__file__))
-
-
-def _hint(board: str, facts: Facts, stock: Stock, wanted: RuntimeName, stateful: bool) -> str:
-    """What the user can do where nothing can run."""
-    supply = f"`edgekit devices provision {board} --library FILE`"
-    python = facts.python.version if facts.python else None
-    native_hint = f", or on this machine: {stock.native.hint}" if stock.native and stock.native.hint else ""
-    if wanted == "benchmark_model":
-        return f"`edgekit devices provision {board} --benchmark-model FILE`"
-    if facts.libc == "bionic":
-        return (
-            "Google publishes LiteRT for Android as a Maven package (com.google.ai.edge.litert:litert): take "
-            f"jni/arm64-v8a/libLiteRt.so out of it, then {supply}"
-        )
-    if stock.library is not None:
-        return f"supply one that was built for {system(facts)}: {supply}"
-    if facts.abi == "armv7l":
-        return _hint_for_32_bit(python, supply)
-    if facts.libc == "musl" or facts.abi not in _PUBLISHED:
-        return f"LiteRT is published for aarch64 and x86_64 Linux with glibc; if you have built it yourself: {supply}"
-    if python_problem(facts):
-        return f"on {board}: `sudo apt-get install python3` (nothing else is needed there){native_hint}"
-    if stateful:
-        return "build the LSTM with unroll=True, or use a board with Python 3.9 to 3.14 and glibc 2.30 or later"
-    return f"upgrade the board's system (glibc 2.30 comes with Debian 11 and Ubuntu 20.04), or {supply}"
-
-
-def _hint_for_32_bit(python: tuple[int, int, int] | None, supply: str) -> str:
-    own = f"with a library of your own: {supply}"
-    if python is None:
-        return f"on the board: `sudo apt-get install python3-numpy`, then edgekit sends tflite-runtime itself; or {own}"
-    tag = f"cp{python[0]}{python[1]}"
-    if not (3, 8) <= python[:2] <= (3, 11):
-        return (
-            f"tflite-runtime has 32-bit ARM wheels for Python 3.8 to 3.11, not for {python[0]}.{python[1]}: use a "
-            f"64-bit system on the board, or Debian 12 (Bookworm); or {own}"
-        )
-    return (
-        "on the board: `sudo apt-get install python3-numpy` (Debian's is older than 2), then edgekit sends "
-        f"tflite-runtime itself; or put a numpy wheel for {tag} and armv7l into this machine's cache; or {own}"
-    )

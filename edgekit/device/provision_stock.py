@@ -22,6 +22,8 @@ from edgekit.runner.runtimes_wheels import (
 )
 
 OLDEST_PYTHON = (3, 7)
+#: ABIs that LiteRT's library is published for
+PUBLISHED = ("aarch64", "x86_64")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

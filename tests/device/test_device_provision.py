@@ -320,17 +320,34 @@ def test_f34_a_board_that_somebody_uses_is_not_emptied(sshd_board):
 # -------------------------------------------------------------------------------------------------------- other systems
 
 
-@pytest.mark.slow
-def test_f32_an_arm_board_gets_a_library_for_its_own_processor(arm64_board, tmp_path):
+def add_emulated(board) -> None:
     entry = inventory.InventoryEntry(
         name="emulated",
-        host=arm64_board.host,
-        port=arm64_board.port,
-        user=arm64_board.user,
-        identity_file=str(arm64_board.key),
-        host_key=" ".join(arm64_board.known_hosts.read_text().split()[1:3]),
+        host=board.host,
+        port=board.port,
+        user=board.user,
+        identity_file=str(board.key),
+        host_key=" ".join(board.known_hosts.read_text().split()[1:3]),
     )
     inventory.add(entry)
+
+
+@pytest.mark.slow
+def test_a_32_bit_board_runs_models_by_wheels_that_are_pushed(emulated_boards, tmp_path):
+    add_emulated(emulated_boards("--arch", "armhf", "--with", "python3-numpy"))
+    done = provision("emulated")
+    assert done.plan.system.startswith("armv7l, glibc 2.36, Python 3.11")
+    assert (done.runtime.name, done.runtime.version) == ("tflite_runtime", "2.14.0")
+    assert not done.plan.chosen.with_numpy
+    with connect(resolve("emulated")) as device:
+        assert models_run(device, done.runtime, tmp_path, tiny_tflite.dense_int8())
+        assert prepare_runtime(device, device.facts()).uploaded_bytes == 0
+    assert remove_from_board("emulated").left == ()
+
+
+@pytest.mark.slow
+def test_f32_an_arm_board_gets_a_library_for_its_own_processor(arm64_board, tmp_path):
+    add_emulated(arm64_board)
     done = provision("emulated")
     assert done.plan.system.startswith("aarch64, glibc 2.36")
     assert (done.runtime.name, done.runtime.version) == ("LiteRT C API", "2.3.0")
