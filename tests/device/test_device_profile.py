@@ -55,8 +55,7 @@ def test_every_shipped_profile_names_its_sources_and_its_schema(name):
     text = (shipped_folder() / f"{name}.toml").read_text()
     if load_profile(name).soc:
         assert "Source" in text
-    if not name.startswith("android-"):
-        assert text.splitlines()[0] == profile_schema.DIRECTIVE
+    assert text.splitlines()[0] == profile_schema.DIRECTIVE
 
 
 def test_the_pi_4_is_what_its_maker_says():
