@@ -76,7 +76,8 @@ def test_numpy_scalars_become_json_and_other_objects_are_refused() -> None:
 
 
 def test_the_line_of_a_place_is_found_in_tables_arrays_and_inline_values():
-    text = 'title = "x"\n[sensors] # ours\nclock = { file = "/f" }\n[[clusters]]\ncore = "A"\n[[clusters]]\n"odd key" = 1\n'
+    text = 'title = "x"\n[sensors] # ours\nclock = { file = "/f" }\n'
+    text += '[[clusters]]\ncore = "A"\n[[clusters]]\n"odd key" = 1\n'
     places = {
         "title": 1,
         "sensors": 2,
