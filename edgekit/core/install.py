@@ -10,3 +10,5 @@ _TOO_OLD = "use Python 3.11, 3.12 or 3.13, then: " if sys.version_info < (3, 11)
 OPTIMIZE = f"{_TOO_OLD}pip install 'edgekit[optimize]'"
 #: the quantizer for .tflite files, without TensorFlow
 QUANTIZE = "pip install 'edgekit[quantize]'"
+#: Android devices over adb
+ANDROID = "pip install 'edgekit[android]'"

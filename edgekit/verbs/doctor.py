@@ -38,7 +38,12 @@ _PACKAGES = (
     ("tf-keras", "models saved by Keras 2 (tf_keras), and pruning", install.OPTIMIZE, False),
     ("tensorflow-model-optimization", "pruning", install.OPTIMIZE, False),
     ("h5py", "models in .h5 files", install.OPTIMIZE, False),
+    ("adbutils", "Android devices over adb", install.ANDROID, False),
     ("ai-edge-quantizer", "quantizing a float .tflite without TensorFlow", install.QUANTIZE, False),
+)
+_PROGRAMS = (
+    ("ssh", "reading ssh_config exactly as OpenSSH does", "apt-get install openssh-client"),
+    ("adb", "Android devices over adb (adbutils brings one for x86-64)", "apt-get install adb"),
 )
 
 
@@ -60,16 +65,9 @@ def doctor() -> tuple[Finding, ...]:
         findings.append(
             Finding(name=package, found=found, needed_for=purpose, fix="" if found else fix, required=required)
         )
-    ssh = shutil.which("ssh")
-    findings.append(
-        Finding(
-            name="ssh",
-            found=ssh,
-            needed_for="reading ssh_config exactly as OpenSSH does",
-            fix="" if ssh else "apt-get install openssh-client",
-            required=False,
-        )
-    )
+    for program, purpose, fix in _PROGRAMS:
+        path = shutil.which(program)
+        findings.append(Finding(name=program, found=path, needed_for=purpose, fix="" if path else fix, required=False))
     return tuple(findings)
 
 

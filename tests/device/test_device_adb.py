@@ -115,7 +115,8 @@ def test_f09_a_command_past_its_deadline_is_killed_with_its_children(phone, adb_
     assert phone.run(["echo", "next"]).stdout == b"next\n"
 
 
-def test_f09_a_frozen_device_runs_into_the_deadline(phone, adb_device):
+def test_f09_a_frozen_device_runs_into_the_deadline(phone, adb_device, monkeypatch):
+    monkeypatch.setattr("edgekit.device.transport.adb_transport._KILL_LIMIT_S", 1.0)
     timer = threading.Timer(0.5, lambda: adb_device.process.send_signal(signal.SIGSTOP))
     timer.start()
     try:

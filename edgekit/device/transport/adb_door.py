@@ -9,10 +9,10 @@ import subprocess
 import tempfile
 from typing import Any
 
+from edgekit.core import install
 from edgekit.core.errors import DependencyError, UnreachableError
 from edgekit.device.transport.protocol import complaint, printable
 
-INSTALL = "pip install 'edgekit[android]'"
 _START_LIMIT_S = 20.0
 
 
@@ -26,7 +26,7 @@ def load() -> Any:
     try:
         import adbutils
     except ImportError as error:
-        raise DependencyError(f"adbutils is not installed: {error}", hint=INSTALL) from error
+        raise DependencyError(f"adbutils is not installed: {error}", hint=install.ANDROID) from error
     return adbutils
 
 
