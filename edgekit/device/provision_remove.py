@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from edgekit.core.errors import DeviceError
@@ -70,12 +71,14 @@ exit 0
 """
 )
 
-# The lock's files, where `device.lock` puts them. Who holds a file's lock while it goes is found out by whoever waits
-# for it. Another user's files stay: theirs is a board that they still use
+# $1 folder of the lock, or nothing: all that `device.lock` may take. Who holds a file's lock while it goes is found
+# out by whoever waits for it. Another user's files stay: theirs is a board that they still use
 _UNLOCK = r"""
 LC_ALL=C; export LC_ALL
 number=$(stat -c %d /home 2>/dev/null)
+only=$1
 for folder in /run/lock /var/lock /tmp /data/local/tmp /data/data/com.termux/files/usr/tmp "${PREFIX:-/data}/tmp"; do
+  [ -z "$only" ] || folder=$only
   name=$folder/edgekit-${number:-0}
   [ ! -L "$name.lock" ] && [ -n "$(ls -d "$name".lock "$name".lock.* "$name".owner.*)" ] || continue
   set -- rm -f "$name.lock" "$name.jobs" "$name.owner.$(id -u)"
@@ -141,4 +144,5 @@ def remove_lock_files(device: Device) -> None:
         DeviceError: the connection was lost.
     """
     if owner(device) is None:
-        device.transport.run(["sh", "-c", _UNLOCK, "sh"], timeout_s=30)
+        folder = os.environ.get("EDGEKIT_LOCK_DIR", "") if device.target.is_local else ""  # as the lock has it
+        device.transport.run(["sh", "-c", _UNLOCK, "sh", folder], timeout_s=30)

@@ -1,0 +1,49 @@
+"""edgekit devices provision as a user meets it: the plan in sentences, one document, and what does not go together."""
+
+from __future__ import annotations
+
+import pytest
+from sshd_board import Sshd
+
+
+def test_a_dry_run_shows_the_plan_and_says_how_to_carry_it_out(edgekit):
+    ran = edgekit("devices", "provision", "local", "--dry-run")
+    assert ran.status == 0
+    assert "needs glibc" in ran.out
+    assert "nothing was sent; to do it: edgekit devices provision local" in ran.out
+
+
+def test_the_document_of_a_dry_run_has_the_plan(edgekit):
+    ran = edgekit("devices", "provision", "local", "--dry-run", "--json")
+    document = ran.document
+    assert document["schema"] == "edgekit.devices-provision/1"
+    assert document["dry_run"] is True
+    assert document["runtime"] is None
+    assert document["plan"]["name"] == "LiteRT C API"
+    assert document["plan"]["bytes_to_send"] > 1_000_000
+
+
+def test_a_board_is_provisioned_and_edgekit_removed_again(edgekit, sshd_board: Sshd):
+    done = edgekit("devices", "provision", "pi4", "--json")
+    assert done.document["runtime"]["uploaded_bytes"] > 1_000_000
+    gone = edgekit("devices", "provision", "pi4", "--remove")
+    assert gone.status == 0
+    assert "/home" in gone.out or sshd_board.home in gone.out
+    assert list(sshd_board.path(sshd_board.home).iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "no board is named"),
+        (["pi4", "--dry-run", "--remove"], "exclude each other"),
+        (["pi4", "--abi", "aarch64"], "--download-only"),
+        (["--download-only"], "no board is named"),
+        (["pi4", "--runtime", "tensorrt"], "tensorrt"),
+        (["--download-only", "--abi", "aarch64", "--library", "x.so"], "--download-only"),
+    ],
+)
+def test_what_does_not_go_together_is_a_usage_error(edgekit, arguments, words):
+    ran = edgekit("devices", "provision", *arguments)
+    assert ran.status == 2
+    assert words in ran.err
