@@ -240,7 +240,7 @@ class _Heartbeat:
 def _taken(device: Device, purpose: str, wait_s: float | None, on_event: EventSink) -> tuple[Hold, _Grant]:
     """Takes the lock, after a wait where one is wanted."""
     begin, waits = time.monotonic(), f"wait for {device.name}"
-    wait, waiting = 0, False
+    wait, waiting = 0, ""
     while True:
         got = _attempt(device, purpose, wait)
         waited = time.monotonic() - begin
@@ -253,9 +253,12 @@ def _taken(device: Device, purpose: str, wait_s: float | None, on_event: EventSi
             raise _waited(got, waited) if waiting else got
         if not waiting:
             on_event(Event(state="started", task=waits))
-        waiting = True
+        whose = str(got.details["owner"])
+        if whose != waiting:  # a line that stays, for those without a terminal too
+            on_event(Event(state="note", task=waits, message=str(got)))
+        waiting = whose
         on_event(Event(state="progress", task=waits, message=str(got)))
-        wait = min(_WAIT_S, math.ceil(left)) if left < _WAIT_S else _WAIT_S
+        wait = math.ceil(left) if left < _WAIT_S else _WAIT_S
 
 
 def _attempt(device: Device, purpose: str, wait: int) -> tuple[Hold, _Grant] | BusyError:

@@ -132,7 +132,7 @@ def test_f34_waiting_ends_when_the_other_does(device, other):
         assert not got.is_set()
     waiting.join(30)
     assert got.is_set()
-    assert [event.state for event in events][:2] == ["started", "progress"]
+    assert [event.state for event in events][:2] == ["started", "note"]
     assert events[-1].state == "finished"
 
 
