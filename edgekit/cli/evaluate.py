@@ -37,7 +37,8 @@ def evaluate(
     ] = None,
     # not called device: a project's board is where it deploys to, and no reason to score there
     board: Annotated[
-        str | None, typer.Option("--device", help="Run the rows on this board (or on several: pi4,pi5), and compare with this machine.")
+        str | None,
+        typer.Option("--device", help="Run the rows on these boards (pi4 or pi4,pi5), and compare with this machine."),
     ] = None,
     runtime: o.Runtime = "auto",
     way: o.BoardOptions,

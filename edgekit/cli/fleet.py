@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _INLINE = 3  # failures that are told in one sentence
+_NAMED = 6
 
 
 def side_by_side(
@@ -118,23 +119,31 @@ class _SomeFailed(EdgekitError):
 
 def _together(failed: Mapping[str, Sequence[EdgekitError]], asked: int) -> EdgekitError:
     """One error for the failures of several boards."""
-    told = {name: _told(name, found) for name, found in failed.items()}
-    if len(failed) <= _INLINE:
-        which = ", ".join(f"{name} ({text})" for name, text in told.items())
-    else:
-        which = f"{', '.join(failed)}" + "".join(f"\n  {name}: {text}" for name, text in told.items())
+    told: dict[str, list[str]] = {}
     ways_out: dict[str, list[str]] = {}
     for name, found in failed.items():
+        told.setdefault(_told(name, found), []).append(name)
         if found[0].hint:
             ways_out.setdefault(found[0].hint, []).append(name)
-    hint = "\n".join(f"{', '.join(names)}: {text}" if asked > 1 else text for text, names in ways_out.items())
+    if len(failed) <= _INLINE:
+        which = "failed: " + ", ".join(f"{name} ({_told(name, found)})" for name, found in failed.items())
+    else:
+        which = f"{len(failed)} failed" + "".join(f"\n  {_names(names)}: {text}" for text, names in told.items())
+    hint = "\n".join(f"{_names(names)}: {text}" for text, names in ways_out.items())
     interrupted = any(isinstance(found[0], Interrupted) for found in failed.values())
     first = next(iter(failed.values()))[0]
     return _SomeFailed(
-        f"{asked - len(failed)} of {asked} boards done; failed: {which}",
+        f"{asked - len(failed)} of {asked} boards done; {which}",
         hint=hint or None,
         exit_code=Interrupted.exit_code if interrupted else first.exit_code,
     )
+
+
+def _names(names: Sequence[str]) -> str:
+    """All of a few names, some of many: the document has them all."""
+    if len(names) <= _NAMED:
+        return ", ".join(names)
+    return f"{', '.join(names[: _NAMED - 1])} and {len(names) - _NAMED + 1} more"
 
 
 def _told(name: str, found: Sequence[EdgekitError]) -> str:

@@ -25,6 +25,7 @@ _COMMON: dict[str, Any] = {
 }
 
 _running: Output | None = None
+_answered = False
 
 
 def new_app(help_text: str) -> typer.Typer:
@@ -136,7 +137,7 @@ def _call(name: str, app: typer.Typer, arguments: list[str]) -> int:
         )
     finally:
         settle()
-    if status == Interrupted.exit_code:  # typer makes a status of Ctrl-C
+    if status == Interrupted.exit_code and not _answered:  # typer makes a status of Ctrl-C
         raise KeyboardInterrupt
     return status if isinstance(status, int) else 0  # what exit_with gave
 
@@ -160,4 +161,6 @@ def running_command() -> str:
 
 def exit_with(status: int) -> typing.NoReturn:
     """Ends the command with a status other than 0 after its answer was printed."""
+    global _answered
+    _answered = True
     raise Exit(status)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _BAR = 10
-_BESIDE = 3  # lines of the terminal that are not the table's rows: its header, the summary, the cursor
+_BESIDE = 4  # lines of the terminal that are not the table's rows: its header, the summary, the cursor
 
 
 @dataclass(slots=True)

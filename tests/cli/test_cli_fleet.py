@@ -12,7 +12,7 @@ from typing import Any
 import numpy
 import pytest
 import tiny_tflite
-from cli_run import ESCAPE, Edgekit, refused
+from cli_run import ESCAPE, Edgekit, npz, refused
 from shelf import Shelf
 from sshd_board import Sshd
 from tiny_tflite import OPS, OPTIONS, Op, Tensor, schema
@@ -117,6 +117,46 @@ def test_a_board_that_is_named_twice_is_refused(edgekit, model, sshd_board: Sshd
     refused(edgekit("benchmark", model, "--device", "pi4,local,pi4"), 2, "pi4 is named twice")
 
 
+# ---------------------------------------------------------------------------------------- deploy and evaluate
+
+
+def test_a_deploy_to_several_boards_is_current_on_those_that_could_take_it(edgekit, model, shelf):
+    boards = shelf(3)
+    full = boards.boards[1]
+    with full.path(f"{full.home}/filler").open("wb") as filler:
+        filler.write(bytes(62 << 20))
+    ran = edgekit("deploy", model, "--device", boards.listed, "--no-benchmark", "--json")
+    assert ran.status == 5, ran.err
+    found = by_device(ran.document)
+    assert [entry["ok"] for entry in found.values()] == [True, False, True]
+    assert found["board-2"]["error"]["class"] == "TransferError"
+    for board in (boards.boards[0], boards.boards[2]):
+        deployed = found[board.alias]["result"]
+        assert (deployed["device"], deployed["smoke"]["ok"]) == (board.alias, True)
+        assert board.path(deployed["release"]["stable_path"]).read_bytes() == model.read_bytes()
+    assert stored(edgekit, "deployment") == ["board-1", "board-3"]
+    again = edgekit("deploy", model, "--device", "board-1,board-3", "--no-benchmark")
+    assert again.status == 0, again.err
+    assert again.out.count("nothing") == 2
+    assert "2 of 2 boards done" in again.err
+
+
+def test_several_boards_score_a_model_each(edgekit, shelf):
+    boards = shelf(2)
+    float_model = tiny_tflite.write(edgekit.folder, tiny_tflite.dense(), "float.tflite")
+    rows = npz(edgekit.folder / "rows.npz", shape=(8,), classes=4)
+    ran = edgekit("evaluate", float_model, "--data", rows, "--device", boards.listed, "--json")
+    assert ran.status == 0, ran.err
+    for name, entry in by_device(ran.document).items():
+        assert entry["ok"] is True
+        assert entry["result"]["device"] == name
+        assert entry["result"]["score"]["count"] == 40
+        assert entry["result"]["agreement"]["same_class"] == 1.0
+    shown = edgekit("evaluate", float_model, "--data", rows, "--device", boards.listed)
+    for name in boards.names:
+        assert re.search(rf"{name} .*100.00%", shown.out)
+
+
 # ---------------------------------------------------------------------------------------- on a terminal
 
 
@@ -157,6 +197,7 @@ def test_ctrl_c_keeps_the_board_that_was_done_and_leaves_nothing_running_on_the_
         assert ended.status == 130, ended.err
         assert run.alive() == []
     assert "1 of 2 boards done; failed: board-2 (interrupted" in ended.err
+    assert ended.err.count("error: ") == 1
     assert "board-1" in ended.out
     assert stored(edgekit) == ["board-1"]
     end = time.monotonic() + 20
