@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
@@ -10,21 +9,18 @@ from edgekit.core.events import ignore
 from edgekit.optimize.score import Evaluation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from os import PathLike
     from pathlib import Path
 
-    from edgekit.core.artifact import Artifact
     from edgekit.core.events import EventSink
     from edgekit.core.notice import Notice
     from edgekit.data.spec import DataSpec
-    from edgekit.optimize.elsewhere import Outgoing
     from edgekit.runner.protocol import RuntimeUsed
-    from edgekit.verbs.boards import Board, Reach
+    from edgekit.verbs.boards import Reach
 
 BOARD_ROWS = 200
-_CHUNK_BYTES = 16 << 20  # inputs and outputs together: what a small board has room for in memory and on disk
-_START_S, _SAMPLE_S = 300.0, 30.0  # more than the slowest board needs for a start, and for a sample
+_FRACTIONS = ("top-1", "top-5", "auc", "agreement")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +31,10 @@ class BoardEvaluation(Evaluation):
         device: name of the board; ``emulated``: its processor is a program.
         runtime: what ran the model there.
         here: the score on this machine, on the same rows; None for ``agreement``.
+        difference: ``value`` minus ``here``, in the metric's own unit; None where there is no ``here``.
+        same_outputs: every output of every row is equal to this machine's.
         seconds: wall time on the board.
+        batches: in how many pieces the rows went there; ``resumed`` of them in an earlier run that was interrupted.
         notices: what the user should know about the board.
     """
 
@@ -43,6 +42,10 @@ class BoardEvaluation(Evaluation):
     emulated: bool
     runtime: RuntimeUsed
     here: float | None
+    difference: float | None
+    same_outputs: bool
+    batches: int
+    resumed: int
     notices: tuple[Notice, ...]
 
 
@@ -126,6 +129,7 @@ def _on_board(
 
     from edgekit.core.events import task
     from edgekit.optimize.elsewhere import score_outputs, send_rows
+    from edgekit.verbs.batches import run_there
     from edgekit.verbs.benchmark import check_runtime, is_stateful, open_model
     from edgekit.verbs.boards import open_board
     from edgekit.verbs.deploy import check_ops
@@ -140,106 +144,41 @@ def _on_board(
             check_ops(artifact, board)
             with task(f"run on {device}", on_event):
                 begin = perf_counter()
-                used = _run_there(board, artifact, sent, stateful=stateful, on_event=on_event)
+                ran = run_there(board, artifact, sent, stateful=stateful, on_event=on_event)
                 seconds = perf_counter() - begin
-            notices, emulated = board.notices, board.limits.emulated
+            notices, emulated = (*board.notices, *ran.notices), board.limits.emulated
         with task("score", on_event):
             found = replace(score_outputs(model, spec, sent, metric=metric), seconds=seconds)
+    here = sent.here.value
+    same = found.max_abs_difference == 0.0
+    difference = None if here is None or found.value is None else found.value - here
+    notes = [*found.notes, _alike(found, difference, ran.runtime, same=same)]
+    if ran.resumed:
+        notes.append(f"went on from an interrupted run: {ran.resumed} of {ran.batches} batches were there already")
+    known = {field.name: getattr(found, field.name) for field in fields(found)}
     return BoardEvaluation(
-        **{field.name: getattr(found, field.name) for field in fields(found)},
+        **{**known, "notes": tuple(notes)},
         device=device,
         emulated=emulated,
-        runtime=used,
-        here=sent.here.value,
+        runtime=ran.runtime,
+        here=here,
+        difference=difference,
+        same_outputs=same,
+        batches=ran.batches,
+        resumed=ran.resumed,
         notices=notices,
     )
 
 
-def _run_there(board: Board, artifact: Artifact, sent: Outgoing, *, stateful: bool, on_event: EventSink) -> RuntimeUsed:
-    """Fills ``sent.outputs``; chunk by chunk, each in one process on the board.
-
-    Raises:
-        DeviceError: see :func:`edgekit.device.run.run_job`; or the board's outputs have other sizes than ours.
-    """
-    from edgekit.core.errors import DeviceError
-    from edgekit.core.events import Event
-    from edgekit.core.hashing import sha256_file
-    from edgekit.device.run import new_job, run_job
-
-    workspace, name = board.device.workspace, board.device.name
-    digest = sha256_file(artifact.path)
-    path = workspace.push_file(artifact.path, f"models/{digest[:12]}/model.tflite").path
-    done, used = 0, None
-    with sent.outputs.open("wb") as outputs:
-        for content, count in _chunks(sent):
-            with _pushed(board, content) as there:
-                job = new_job(
-                    board.runtime,
-                    mode="smoke",
-                    model_path=path,
-                    model_sha256=digest,
-                    samples=_places(there, sent.input_bytes, count),
-                    num_threads=board.profile.num_threads,
-                )
-                job = replace(job, rebuild=stateful)
-                trial = run_job(board.device, board.runtime, job, _START_S + count * _SAMPLE_S)
-            tensors = [_raw(text, name) for sample in trial.outputs for text in sample]
-            if [len(raw) for raw in tensors] != list(sent.output_bytes) * count:
-                raise DeviceError(
-                    f"{name}: the outputs for {count} samples have other sizes there than on this machine",
-                    hint="use the runtime that edgekit brings: --runtime litert",
-                )
-            outputs.writelines(tensors)
-            done, used = done + count, trial.runtime
-            on_event(
-                Event(
-                    state="progress",
-                    task=f"run on {name}",
-                    message=f"{done} of {sent.samples} samples",
-                    fraction=done / sent.samples,
-                )
-            )
-    assert used is not None
-    return used
-
-
-def _chunks(sent: Outgoing) -> Iterator[tuple[bytes, int]]:
-    """The rows in pieces of bounded size, each with its number of samples."""
-    size = sum(sent.input_bytes)
-    most = max(1, _CHUNK_BYTES // max(1, size + sum(sent.output_bytes)))
-    with sent.inputs.open("rb") as stream:
-        for start in range(0, sent.samples, most):
-            count = min(most, sent.samples - start)
-            yield stream.read(size * count), count
-
-
-@contextmanager
-def _pushed(board: Board, content: bytes) -> Iterator[str]:
-    """A content on the board for as long as the block takes; its path there."""
-    import hashlib
-
-    from edgekit.core.errors import DeviceError
-
-    there = board.device.workspace.push_bytes(content, f"rows/{hashlib.sha256(content).hexdigest()[:24]}.raw").path
-    try:
-        yield there
-    finally:
-        with suppress(DeviceError):  # whatever went wrong before is what counts
-            board.device.transport.run(["rm", "-f", "--", there], timeout_s=30)
-
-
-def _places(there: str, sizes: Sequence[int], count: int) -> tuple[tuple[str, ...], ...]:
-    """Where each tensor of each sample begins, as a job names it."""
-    starts = [sum(sizes[:position]) for position in range(len(sizes))]
-    return tuple(tuple(f"{there}@{sample * sum(sizes) + start}" for start in starts) for sample in range(count))
-
-
-def _raw(text: str, name: str) -> bytes:
-    import binascii
-
-    from edgekit.core.errors import DeviceError
-
-    try:
-        return binascii.a2b_base64(text)
-    except binascii.Error as error:
-        raise DeviceError(f"{name}: the outputs that came back are damaged: {error}") from error
+def _alike(found: Evaluation, difference: float | None, used: RuntimeUsed, *, same: bool) -> str:
+    """In words, how board and machine agree."""
+    if same:
+        return "every output on the board is equal to this machine's"
+    score = ""
+    if difference == 0.0:
+        score = "; the score is the same"
+    elif difference is not None:
+        amount = f"{100 * difference:+.2f} pp" if found.metric in _FRACTIONS else f"{difference:+.4g}"
+        score = f"; the score differs by {amount}"
+    why = ": it uses the runtime's built-in kernels, this machine XNNPACK" if used.delegate == "none" else ""
+    return f"outputs on the board differ from this machine's by up to {found.max_abs_difference:.3g}{why}{score}"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy
@@ -14,10 +18,14 @@ import tiny_tflite
 from sshd_board import Sshd
 
 import edgekit
+from edgekit.core import places
 from edgekit.core.errors import DataError, ModelError, UsageError
 from edgekit.data.spec import DataSpec
+from edgekit.device import run as board_run
 from edgekit.optimize.elsewhere import score_outputs, send_rows
 from edgekit.verbs.evaluate import BoardEvaluation
+
+EQUAL = "every output on the board is equal to this machine's"
 
 
 @pytest.fixture
@@ -30,9 +38,9 @@ def data(tmp_path: Path) -> Path:
     return labelled(tmp_path / "data.npz", 300)
 
 
-def labelled(path: Path, rows: int) -> Path:
+def labelled(path: Path, rows: int, seed: int = 0) -> Path:
     """Rows within the range of the model's input, and labels of which some are right."""
-    random = numpy.random.default_rng(0)
+    random = numpy.random.default_rng(seed)
     numpy.savez(path, x=random.normal(0, 2, (rows, 16)).astype("float32"), y=random.integers(0, 10, rows))
     return path
 
@@ -62,13 +70,14 @@ def test_the_score_of_a_board_is_that_of_this_machine_for_the_same_rows(model, d
     assert found.cosine == pytest.approx(1.0)
     assert found.device == device
     assert found.runtime.name == "LiteRT C API"
-    assert found.notes == here.notes
+    assert found.notes == (*here.notes, EQUAL)
+    assert (found.same_outputs, found.difference) == (True, 0.0)
 
 
 def test_a_board_gets_200_rows_evenly_spread_and_says_so(model, data, device):
     found = on_board(model, data, device)
     assert found.count == 200
-    assert found.notes == ("200 of 300 rows, evenly spread",)
+    assert found.notes == ("200 of 300 rows, evenly spread", EQUAL)
     every_third = on_board(model, data, device, limit=3)
     arrays = numpy.load(data)
     chosen = data.with_name("chosen.npz")
@@ -87,7 +96,7 @@ def test_without_labels_the_board_is_scored_by_its_agreement_with_this_machine(m
     rows = tmp_path / "rows.npy"
     numpy.save(rows, numpy.random.default_rng(1).normal(0, 2, (20, 16)).astype("float32"))
     found = on_board(model, rows, "local")
-    assert (found.metric, found.value, found.here, found.notes) == ("agreement", 1.0, None, ())
+    assert (found.metric, found.value, found.here, found.notes) == ("agreement", 1.0, None, (EQUAL,))
 
 
 def test_inputs_and_outputs_keep_their_names_whatever_the_order_of_the_signature(tmp_path, monkeypatch):
@@ -117,6 +126,103 @@ def test_rows_that_would_not_fit_on_the_board_go_there_in_pieces(tmp_path, sshd_
     found = on_board(model, tmp_path / "large.npz", "pi4", limit=256)
     assert (found.count, found.same_class) == (256, 1.0)
     assert list(sshd_board.path(f"{sshd_board.home}/.edgekit/rows").iterdir()) == []
+
+
+@pytest.mark.parametrize("how", ["killed", "interrupted", "connection lost"])
+def test_an_evaluation_that_was_cut_short_goes_on_where_it_stopped(how, tmp_path, sshd_board: Sshd, monkeypatch):
+    model = tiny_tflite.write(tmp_path, tiny_tflite.dense_int8())
+    data = labelled(tmp_path / "many.npz", 1500)
+    kept = places.cache_dir() / "evaluations"
+    command = [sys.executable, "-m", "edgekit", "evaluate", str(model), "--data", str(data), "--limit", "1500"]
+    run = subprocess.Popen([*command, "--device", "pi4"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    for _ in range(6000):
+        if len(list(kept.glob("*/*.outputs"))) >= 2 or run.poll() is not None:
+            break
+        time.sleep(0.01)
+    if how == "connection lost":
+        for pid in sshd_board.sessions():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    else:
+        run.send_signal(signal.SIGKILL if how == "killed" else signal.SIGINT)
+    said = run.communicate(timeout=60)[1]
+    done = len(list(kept.glob("*/*.outputs")))
+    assert run.returncode != 0, said
+    assert done >= 2
+    runs = counted(monkeypatch)
+    found = on_board(model, data, "pi4", limit=1500, reach=edgekit.Reach(wait_s=60.0))
+    assert (found.resumed, len(runs)) == (done, found.batches - done)
+    assert found.batches == 8  # 32, 64, 128, then 256 each, and the rest
+    assert f"went on from an interrupted run: {done} of 8 batches were there already" in found.notes
+    assert found.value == edgekit.evaluate(model, data=str(data)).value
+    assert found.same_outputs
+    assert list(kept.iterdir()) == []
+    runs.clear()
+    again = on_board(model, data, "pi4", limit=1500)
+    assert (again.resumed, len(runs), again.value) == (0, 8, found.value)
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Grows with every process that is started on a board."""
+    runs: list[object] = []
+    real = board_run.run_job
+
+    def run_job(*arguments: object, **options: object) -> object:
+        runs.append(arguments)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(board_run, "run_job", run_job)
+    return runs
+
+
+def test_a_kept_batch_counts_only_for_the_same_rows_and_only_whole(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    data = labelled(tmp_path / "data.npz", 90)
+    kept = places.cache_dir() / "evaluations"
+    with monkeypatch.context() as once:
+        stopped_after(1, once)
+        with pytest.raises(KeyboardInterrupt):
+            on_board(model, data, "local")
+    (file,) = kept.glob("*/*.outputs")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    runs = counted(monkeypatch)
+    assert (on_board(model, data, "local").resumed, len(runs)) == (0, 2)
+    file.parent.mkdir(parents=True)
+    file.write_bytes(whole)
+    assert on_board(model, labelled(tmp_path / "other.npz", 90, seed=1), "local").resumed == 0
+    file.parent.mkdir(parents=True)
+    file.write_bytes(whole)
+    assert on_board(model, data, "local").resumed == 1
+
+
+def stopped_after(batches: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C once so many batches have run."""
+    real, left = board_run.run_job, [batches]
+
+    def run_job(*arguments: object, **options: object) -> object:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(board_run, "run_job", run_job)
+
+
+def test_a_board_that_computes_otherwise_is_told_with_the_difference(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    model = tiny_tflite.write(tmp_path, tiny_tflite.dense_chain_int8())
+    random = numpy.random.default_rng(0)
+    rows = random.normal(0, 2, (120, 64)).astype("float32")
+    numpy.savez(tmp_path / "chain.npz", x=rows, y=random.integers(0, 64, 120))
+    real = board_run.new_job
+    monkeypatch.setattr(board_run, "new_job", lambda *a, **k: dataclasses.replace(real(*a, **k), kernels="builtin"))
+    found = on_board(model, tmp_path / "chain.npz", "local")
+    assert not found.same_outputs
+    assert found.runtime.delegate == "none"
+    assert found.difference == found.value - found.here
+    assert "built-in kernels, this machine XNNPACK" in found.notes[-1]
+    assert "the score" in found.notes[-1]
 
 
 def test_what_a_user_wrote_runs_in_another_process(model, tmp_path, monkeypatch):
