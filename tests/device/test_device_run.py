@@ -202,9 +202,11 @@ def test_what_the_boards_loader_complains_about_has_a_way_out(complaint, words, 
 
 
 @pytest.mark.slow
-def test_an_older_release_is_taken_where_the_newest_does_not_load(device, tmp_path):
+@pytest.mark.parametrize("why", ["a version of a symbol is missing", "an illegal instruction"])
+def test_an_older_release_is_taken_where_the_newest_does_not_load(why, device, tmp_path):
     newest = prepare_runtime(device, device.facts())
-    refusal = refusing(tmp_path, "version `GLIBCXX_3.4.30' not found")
+    missing = refusing(tmp_path, "version `GLIBCXX_3.4.30' not found")
+    refusal = "kill -ILL $$" if "illegal" in why else missing
     script = f"read -r request; case $request in *{Path(newest.library_path).parent.name}*) {refusal};; esac\n"
     facts = speaking(device.facts(), tmp_path, f'{script}echo "$request" | {sys.executable} "$@"')
     runtime = prepare_runtime(device, facts)
