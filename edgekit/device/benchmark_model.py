@@ -7,6 +7,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from edgekit.core.errors import DeviceError, RuntimeMissingError, TransferError, UsageError
+from edgekit.device import android_facts
 from edgekit.device.connect import Device
 from edgekit.device.facts import Facts
 from edgekit.device.transport.protocol import Completed
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _OUTPUT_LIMIT_BYTES = 4 << 20
 _GRACE_S = 10.0
 _HELP_LIMIT_S = 60.0
+_THROTTLED = 0x4  # as vcgencmd's bit: slowed down now
 _NO_MODEL, _OTHER_MODEL, _NO_TASKSET = 40, 41, 42
 
 # $1 marker, $2 model, $3 its hash, $4 result file, $5 mask of cores or nothing, then the tool and its arguments.
@@ -181,12 +183,15 @@ def _parts(done: Completed, mark: str, board: str) -> tuple[str, int, int | None
 
 
 def _conditions(facts: Facts) -> Conditions:
+    bits = facts.throttle_bits
+    if bits is None and facts.thermal_status is not None:
+        bits = _THROTTLED if facts.thermal_status >= android_facts.THROTTLES_FROM else 0
     return Conditions(
         temperature_c=facts.temperature_c,
         frequency_hz=tuple(core.current_hz for core in facts.cores if core.current_hz),
         clock_hz=facts.clock_hz,
         governor=facts.governor,
-        throttle_bits=facts.throttle_bits,
+        throttle_bits=bits,
         load_1min=facts.load_1min,
         memory_available_bytes=facts.memory_available_bytes,
         boot_id=facts.boot_id,

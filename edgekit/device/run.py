@@ -146,13 +146,20 @@ def push_samples(
     """Brings input samples onto the board: the artifact's golden inputs, which are real.
 
     A bare ``.tflite`` has none: it gets seeded random ones, and the notice says so. Zeros are never used: some kernels
-    are quicker on zeros.
+    are quicker on zeros. ``benchmark_model`` takes none.
 
     Raises:
         ModelError: the board's runtime cannot use the model (bare files only: it is asked for the inputs).
         DeviceError: the samples could not be pushed.
     """
     notices: tuple[Notice, ...] = ()
+    if runtime.runner == "benchmark_model":
+        notice = Notice(
+            code="random-samples",
+            message="benchmark_model makes its own random inputs, and warms up in its own way",
+            hint="compare its figures with each other only",
+        )
+        return PushedSamples(paths=(), uploaded_bytes=0, contents=(), notices=(notice,))
     if artifact.manifest is not None and artifact.manifest.golden:
         samples = [[tensor.raw() for tensor in sample.inputs] for sample in artifact.manifest.golden]
     else:

@@ -201,7 +201,9 @@ def measure_each(
             models[key] = artifact
             limits[key] = dataclasses.replace(board.limits, deterministic=not is_stateful(artifact))
             notices[key] = (*board.notices, *samples.notices)
-    collected = collect_many(runs, plan=plan, limits=limits, on_event=on_event) if runs else Collected[_Key]()
+    collected: Collected[_Key] = Collected()
+    if runs:
+        collected = collect_many(runs, plan=plan, limits=limits, on_event=on_event)
     return BoardBenchmark(
         measurements=tuple(
             measurement_from(

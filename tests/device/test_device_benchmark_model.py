@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from tiny_tflite import dense_chain_int8
 
+from edgekit.core.artifact import Artifact
 from edgekit.core.errors import DeadlineError, DeviceError, ModelError, RuntimeMissingError, TransferError
 from edgekit.device.benchmark_model import run_benchmark_model
 from edgekit.device.connect import Device, connect
 from edgekit.device.provision import BoardRuntime
+from edgekit.device.run import push_samples
 from edgekit.device.target import resolve
 from edgekit.runner.protocol import Job
 
@@ -141,6 +143,42 @@ def test_a_tool_that_does_not_end_is_killed(pi4, model, played, monkeypatch):
     with pytest.raises(DeadlineError):
         run_benchmark_model(pi4, played('case "$*" in *--help*) exit;; esac\nsleep 300'), job(model), 1)
     assert "sleep 300" not in pi4.transport.run(["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"]).text
+
+
+def test_on_a_phone_over_adb(adb_device):
+    with connect(resolve("phone", host=adb_device.serial, profile="android-arm64-adb")) as phone:
+        model = phone.workspace.push_bytes(MODEL, "models/m.tflite").path
+        script = f"#!/system/bin/sh\n{says('2-litert-1.4-logcat-percentiles')}sleep 0.3\n"
+        path = phone.workspace.push_bytes(script.encode(), "runtime/benchmark_model").path
+        phone.transport.run(["chmod", "755", path])
+        cpu = min(os.sched_getaffinity(0))
+        trial = run_benchmark_model(phone, runtime(path), job(model, cpus=(cpu,)), 30)
+    assert trial.latency_ns == (141_253_000,)
+    assert trial.memory[0].peak_rss_bytes is not None
+    assert (trial.before.temperature_c, trial.before.throttle_bits) == (25.6, 0)
+
+
+def test_f50_a_phone_that_slows_itself_down_shows_it(adb_device):
+    hot = adb_device.path("/system/etc/dumpsys-thermalservice")
+    cool = hot.read_text()
+    hot.write_text(cool.replace("Thermal Status: 0", "Thermal Status: 3"))
+    try:
+        with connect(resolve("phone", host=adb_device.serial, profile="android-arm64-adb")) as phone:
+            model = phone.workspace.push_bytes(MODEL, "models/m.tflite").path
+            script = f"#!/system/bin/sh\n{says('1-tensorflow-1.14-phone')}"
+            path = phone.workspace.push_bytes(script.encode(), "runtime/benchmark_model").path
+            phone.transport.run(["chmod", "755", path])
+            trial = run_benchmark_model(phone, runtime(path), job(model), 30)
+    finally:
+        hot.write_text(cool)
+    assert trial.after.throttle_bits == 4
+
+
+def test_it_takes_no_samples_and_says_so(pi4, model, tmp_path):
+    (tmp_path / "m.tflite").write_bytes(MODEL)
+    artifact = Artifact(path=tmp_path / "m.tflite", manifest=None)
+    pushed = push_samples(pi4, artifact, runtime=runtime("/no/such/tool"), model_path=model)
+    assert (pushed.paths, [notice.code for notice in pushed.notices]) == ((), ["random-samples"])
 
 
 def test_litert_benchmark_itself_runs_on_a_board(monkeypatch, tmp_path):
