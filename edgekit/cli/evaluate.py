@@ -168,6 +168,10 @@ def _of_board(found: BoardEvaluation) -> dict[str, Any]:
         "emulated": found.emulated,
         "runtime": to_json(found.runtime),
         "agreement": agreement,
+        "same_outputs": found.same_outputs,
+        "difference": found.difference,
+        "batches": found.batches,
+        "resumed": found.resumed,
     }
 
 

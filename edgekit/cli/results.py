@@ -13,7 +13,9 @@ from edgekit.cli.output import Output
 app = new_app("List, show and export what was measured, made and deployed.")
 
 Kind = Annotated[str | None, typer.Option("--kind", help="measurement, artifact or deployment.")]
-OfDevice = Annotated[str | None, typer.Option("--device", help="Only of this board.")]
+OfDevice = Annotated[
+    str | None, typer.Option("--device", help="Only of this board; 'pi4 (emulated)' is another one than pi4.")
+]
 OfModel = Annotated[str | None, typer.Option("--model", help="Only of this model: name, or beginning of its SHA-256.")]
 
 

@@ -152,6 +152,7 @@ def test_several_boards_score_a_model_each(edgekit, shelf):
         assert entry["result"]["device"] == name
         assert entry["result"]["score"]["count"] == 40
         assert entry["result"]["agreement"]["same_class"] == 1.0
+        assert (entry["result"]["same_outputs"], entry["result"]["difference"]) == (True, 0.0)
     shown = edgekit("evaluate", float_model, "--data", rows, "--device", boards.listed)
     for name in boards.names:
         assert re.search(rf"{name} .*100.00%", shown.out)

@@ -323,6 +323,10 @@ def test_the_whole_job_is_done_on_an_emulated_board_and_its_times_are_called_emu
     assert document["smoke"]["ok"] is True
     assert document["uploaded_bytes"] > 1 << 20
     assert any("emulated" in reason for reason in document["benchmark"]["reasons"])
+    assert (document["emulated"], document["benchmark"]["emulated"]) == (True, True)
+    kept = on_arm("results", "list", "--json").document["results"]
+    assert {result["device"] for result in kept if result["device"]} == {"pi4 (emulated)"}
+    assert on_arm("results", "list", "--device", "pi4", "--json").document["results"] == []
     there = arm64_board.ssh(
         f"sha256sum {document['release']['model_path']}; readlink ~/.edgekit/releases/digits/current"
     )
