@@ -14,6 +14,7 @@ from edgekit.device.lock import without_lock
 from edgekit.device.releases import Links
 from edgekit.device.transport.protocol import printable, quoted
 
+GOING_BACK_FAILED = "going back failed"
 _LIMIT_S = 120.0
 _OUTPUT_LIMIT = 1 << 20
 _SHOWN = 4000
@@ -78,7 +79,7 @@ def go_back(
     try:
         releases.put_back(device.workspace, name, links, failed=failed, report=report, keep=keep)
     except DeviceError as error:
-        return f"going back failed: {error.message}"
+        return f"{GOING_BACK_FAILED}: {error.message}"
     try:
         after_activate(device, command if links[0] is not None else ())
     except DeviceError as error:

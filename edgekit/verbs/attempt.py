@@ -52,7 +52,7 @@ class Attempt:
         try:
             yield
         except EdgekitError as error:
-            if _speaks_of_the_model(error):
+            if _speaks_of_the_model(error) and self._answers():
                 raise self._undone(name, error) from error
             if self.active:
                 raise self._left(error) from error
@@ -71,9 +71,19 @@ class Attempt:
         if wrong:
             raise DeviceError(f"{measured.device}: {'; '.join(reason.message for reason in wrong)}")
 
+    def _answers(self) -> bool:
+        """Whether the board is there and still ours; a crash of the model is another thing than one of the board."""
+        from edgekit.core.errors import DeviceError
+
+        try:
+            self.board.device.transport.run(["true"], timeout_s=20)
+        except DeviceError:
+            return False
+        return True
+
     def _undone(self, stage: Stage, error: EdgekitError) -> EdgekitError:
         """Goes back, and returns the error that says so."""
-        from edgekit.device.after_activate import go_back
+        from edgekit.device.after_activate import GOING_BACK_FAILED, go_back
 
         back = self._target() if self.active else self.before
         device, profile, release = self.board.device, self.board.profile, self.release
@@ -92,7 +102,9 @@ class Attempt:
             "after_activate": f"{release.name} {release.id} was taken back",
             "benchmark": f"the first benchmark failed, {release.name} {release.id} was taken back",
         }[stage]
-        now = ", ".join(filter(None, (self._words(back), trouble)))
+        now = (
+            trouble if trouble.startswith(GOING_BACK_FAILED) else ", ".join(filter(None, (self._words(back), trouble)))
+        )
         return type(error)(
             f"{device.name}: {what}: {reason}; {now}",
             hint=error.hint or f"`edgekit devices show {device.name}` lists what is there",

@@ -105,7 +105,7 @@ def _named(board: Device, name: str | None) -> str:
 def _restart(board: Device, name: str, before: tuple[str | None, str | None]) -> None:
     """The profile's command; where it fails, back again."""
     from edgekit.core.errors import DeviceError
-    from edgekit.device.after_activate import after_activate, go_back
+    from edgekit.device.after_activate import GOING_BACK_FAILED, after_activate, go_back
 
     command = board.profile.after_activate
     try:
@@ -113,4 +113,6 @@ def _restart(board: Device, name: str, before: tuple[str | None, str | None]) ->
     except DeviceError as error:
         trouble = go_back(board, name, before, command)
         now = ", ".join(filter(None, (f"{before[0]} is current again", trouble)))
+        if trouble.startswith(GOING_BACK_FAILED):
+            now = trouble
         raise DeviceError(f"{error.message}; {now}", hint=error.hint, details=error.details) from error
