@@ -255,7 +255,8 @@ forget() {
   [ -z "$link" ] || { ln -s free "$link.free" && mv -f "$link.free" "$link"; }
 } 2>/dev/null
 
-watch < /dev/null > /dev/null 2>&1 &
+# exec, for a shell keeps what a redirection of a function replaces: nobody would see the end of our output
+(exec < /dev/null > /dev/null 2>&1; watch) &
 watching=$!
 printf 'held\t%s\t%s\t%s\t%s\t%s\n' "$main" "$me" "$way" "$program" "$lock"
 while IFS= read -r line; do
