@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from edgekit.verbs.diagnose import diagnose
     from edgekit.verbs.evaluate import evaluate
     from edgekit.verbs.inspect import audit, inspect
+    from edgekit.verbs.provision import provision
     from edgekit.verbs.rollback import rollback
 
 from edgekit.core.version import VERSION
@@ -47,6 +48,7 @@ _LAZY = {
     "inspect": "edgekit.verbs.inspect",
     "open_artifact": "edgekit.core.artifact",
     "open_store": "edgekit.results.store",
+    "provision": "edgekit.verbs.provision",
     "rollback": "edgekit.verbs.rollback",
 }
 
@@ -69,6 +71,7 @@ __all__ = [
     "open_artifact",
     "open_store",
     "optimize",
+    "provision",
     "prune",
     "quantize",
     "rollback",

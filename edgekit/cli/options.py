@@ -128,7 +128,7 @@ WarmupRuns = Annotated[
 Runtime = Annotated[
     str,
     typer.Option(
-        "--runtime", envvar="EDGEKIT_RUNTIME", help="auto, litert (pushed library), ai_edge_litert, tflite_runtime."
+        "--runtime", envvar="EDGEKIT_RUNTIME", help="auto, litert, native, ai_edge_litert, tflite_runtime, benchmark_model."
     ),
 ]
 

@@ -12,3 +12,5 @@ OPTIMIZE = f"{_TOO_OLD}pip install 'edgekit[optimize]'"
 QUANTIZE = "pip install 'edgekit[quantize]'"
 #: Android devices over adb
 ANDROID = "pip install 'edgekit[android]'"
+#: the compiler of the runner for boards without Python
+NATIVE = "pip install 'edgekit[native]'"

@@ -31,7 +31,7 @@ _FAILURES: dict[str, tuple[type[EdgekitError], str | None]] = {
     "library-missing": (RuntimeMissingError, "the workspace was emptied meanwhile: run the command again"),
     "library-load": (RuntimeMissingError, None),
     "library-abi": (RuntimeMissingError, "use another LiteRT release"),
-    "module-missing": (RuntimeMissingError, "install it on the board: `python3 -m pip install MODULE 'numpy<2'`"),
+    "module-missing": (RuntimeMissingError, "`edgekit devices provision NAME --runtime MODULE` sends it to the board"),
     "module-broken": (RuntimeMissingError, "tflite_runtime needs numpy 1 on the board: `pip install 'numpy<2'`"),
     "module-unsupported": (RuntimeMissingError, "give it a LiteRT library, or use the runner for Python on this board"),
     "samples": (DeviceError, "the samples do not fit the model: make the artifact again, or check its manifest"),
@@ -165,7 +165,7 @@ def _explain_silence(exit_status: int, tail: str, board: str) -> NoReturn:
         "SIGKILL": ("it was killed (SIGKILL): most likely the board ran out of memory", "use a smaller model or board"),
         "SIGILL": (
             "illegal instruction (SIGILL): the library was built for a newer processor",
-            "use a module that is built for this processor: `python3 -m pip install tflite-runtime` on the board",
+            "use a module that is built for this processor: `edgekit devices provision NAME --runtime tflite_runtime`",
         ),
         "SIGSEGV": ("the runtime crashed (SIGSEGV)", "check the model with `edgekit inspect MODEL.tflite`"),
         "SIGBUS": ("the runtime crashed (SIGBUS): the model file may have been changed while it ran", "try again"),

@@ -39,6 +39,7 @@ _PACKAGES = (
     ("tensorflow-model-optimization", "pruning", install.OPTIMIZE, False),
     ("h5py", "models in .h5 files", install.OPTIMIZE, False),
     ("adbutils", "Android devices over adb", install.ANDROID, False),
+    ("ziglang", "building the runner for boards without Python", install.NATIVE, False),
     ("ai-edge-quantizer", "quantizing a float .tflite without TensorFlow", install.QUANTIZE, False),
 )
 _PROGRAMS = (
