@@ -128,7 +128,9 @@ WarmupRuns = Annotated[
 Runtime = Annotated[
     str,
     typer.Option(
-        "--runtime", envvar="EDGEKIT_RUNTIME", help="auto, litert, native, ai_edge_litert, tflite_runtime, benchmark_model."
+        "--runtime",
+        envvar="EDGEKIT_RUNTIME",
+        help="auto, litert, native, ai_edge_litert, tflite_runtime, benchmark_model.",
     ),
 ]
 

@@ -125,7 +125,7 @@ def compare_outputs(
 
 def _result(samples: int, compared: Sequence[_Output], *, reference: str, kernels: str) -> SmokeResult:
     order: tuple[Verdict, ...] = ("broken", "close", "rounding", "exact")
-    verdict = next((verdict for verdict in order if any(o.verdict == verdict for o in compared)), "exact")
+    verdict: Verdict = next((verdict for verdict in order if any(o.verdict == verdict for o in compared)), "exact")
     worst = next((output for output in compared if output.verdict == verdict), None)
     values = sum(output.values for output in compared)
     differing = sum(output.differing for output in compared) / values if values else 0.0

@@ -613,8 +613,8 @@ class LiteRtLibrary:
     def _cpu_options(self, num_threads: int) -> Any:
         if self._typed_options():
             if self.kernels == "builtin":
-                text = "LiteRT %s always computes with XNNPACK; 2.1.3 and later can do without"
-                raise Failure("kernels-unsupported", text % (self.version or "before 2.1.3"))
+                reason = "LiteRT %s always computes with XNNPACK; 2.1.3 and later can do without"
+                raise Failure("kernels-unsupported", reason % (self.version or "before 2.1.3"))
             options = self._new("LiteRtCreateCpuOptions")
             identifier = self.library.LiteRtGetCpuOptionsIdentifier
             identifier.restype, identifier.argtypes = ctypes.c_char_p, ()

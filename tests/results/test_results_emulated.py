@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from pathlib import Path
 
@@ -102,7 +101,7 @@ def test_a_result_that_waited_since_then_is_named_when_it_comes_in() -> None:
     connection.close()
     (data_dir() / "results.sqlite").unlink()
     for rest in data_dir().glob("results.sqlite-*"):
-        os.unlink(rest)
+        rest.unlink()
     figures.pop("run_id")
     entry = {"row": {**row, "device": "pi4"}, "figures": figures, "samples": None}
     waiting.keep(waiting.waiting_path(result_id), waiting.packed(entry))
