@@ -20,7 +20,6 @@ from edgekit.device import releases_scripts as scripts
 from edgekit.device.transport.protocol import Completed, OnBytes, printable
 from edgekit.device.workspace import Pushed, Workspace
 
-KEEP = 5
 FOLDER = "releases"
 
 #: current and previous release of a model; None where there is none
@@ -142,17 +141,27 @@ def tidy(workspace: Workspace, name: str, identity: str = "") -> Links:
     return _links(workspace, done, f"cannot publish {name}")
 
 
-def activate(workspace: Workspace, release: Release, *, keep: int = KEEP) -> Release:
-    """Makes a published release the current one, and removes the oldest beyond ``keep``.
+def activate(workspace: Workspace, release: Release) -> Release:
+    """Makes a published release the current one.
 
-    The model is hashed once more on the board and is on its disk before the switch.
+    The model is hashed once more on the board and is on its disk before the switch. Nothing is removed, so that
+    :func:`put_back` finds everything; :func:`prune` does, once the release has proved itself.
 
     Raises:
         DeviceError: it is not on the board or not whole, or the links cannot be replaced.
     """
-    done = workspace.sh(scripts.ACTIVATE, _folder(workspace, release.name), release.id, str(keep))
+    done = workspace.sh(scripts.ACTIVATE, _folder(workspace, release.name), release.id)
     _, previous = _links(workspace, done, f"cannot activate {release.name} {release.id}")
     return dataclasses.replace(release, previous=previous)
+
+
+def prune(workspace: Workspace, name: str, *, keep: int) -> None:
+    """Removes the oldest releases of a model beyond ``keep``; never the current or the previous, nor foreign files.
+
+    Raises:
+        DeviceError: the releases cannot be read.
+    """
+    _links(workspace, workspace.sh(scripts.PRUNE, _folder(workspace, name), str(keep)), f"cannot prune {name}")
 
 
 def put_back(

@@ -97,7 +97,7 @@ say
 """
 )
 
-# $1 folder of the model, $2 release, $3 how many to keep
+# $1 folder of the model, $2 release
 ACTIVATE = (
     _COMMON
     + r"""
@@ -108,7 +108,17 @@ rm -f "$2/failed"
 : > "$2/activated" && touch "$2" || exit 43
 durable "$2/model.tflite" "$2/manifest.json" "$2/activated" "$2" . ..
 switch "$2" || exit 43
-prune "$3"
+say
+"""
+)
+
+# $1 folder of the model, $2 how many to keep
+PRUNE = (
+    _COMMON
+    + r"""
+cd "$1" 2>/dev/null || exit 41
+finish || exit 43
+prune "$2"
 say
 """
 )

@@ -101,7 +101,7 @@ def deploy(
             smoke = smoke_test(board.device, board.runtime, release.model_path, artifact, samples=samples)
             attempt.smoke = smoke
             _check_smoke(smoke, release, device)
-        release = releases.activate(workspace, release, keep=board.profile.keep_releases)
+        release = releases.activate(workspace, release)
         attempt.active = True
         with attempt.stage("after_activate"):
             attempt.hook = after_activate(board.device, board.profile.after_activate)
@@ -111,6 +111,7 @@ def deploy(
             with attempt.stage("benchmark"):
                 measured = measure_on(board, [artifact], [threads], chosen, on_event, at=release.model_path)[0]
                 attempt.check(measured)
+        releases.prune(workspace, release.name, keep=board.profile.keep_releases)
         said = (*board.notices, *samples.notices, *notices(smoke, artifact, board=device))
         return Deployment(
             device=device,
