@@ -34,7 +34,8 @@ _ENTER = """\
 set -e
 mount --make-rprivate /
 for f in passwd group shadow; do mount --bind {folder}/$f /etc/$f; done
-mkdir -p /run/sshd
+mkdir -p /run/sshd; mount -t tmpfs -o size=1m,mode=755 tmpfs /run/sshd
+cp {folder}/user.pub /run/sshd/  # pytest's own folder is closed to others whenever another pytest starts
 cd {root}
 mount -t proc -o hidepid=2 proc proc
 for f in stat loadavg vmstat; do mount --bind {folder}/denied proc/$f; done
@@ -91,7 +92,7 @@ def start_termux(folder: Path) -> TermuxBoard:
     (folder / "group").write_text(f"root:x:0:\n{USER}:x:{UID}:\nnogroup:x:65534:\n")
     (folder / "shadow").write_text(f"root:*:19000::::::\n{USER}:*:19000::::::\nsshd:!:19000::::::\n")
     port = free_port()
-    text = _CONFIG.format(port=port, keys=folder / "user.pub", max_sessions=10, passwords="no")
+    text = _CONFIG.format(port=port, keys="/run/sshd/user.pub", max_sessions=10, passwords="no")
     environment = {
         "PATH": f"{PREFIX}/bin:/system/bin",
         "PREFIX": PREFIX,

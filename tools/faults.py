@@ -35,7 +35,14 @@ BOARDS = {
     "shelf": "OpenSSH, many",
 }
 #: parameter of `device` and its kin → the kind of board
-WAYS = {"local": "this machine", "busybox": "busybox", "ssh": "OpenSSH", "adb": "adb", "emulated": "emulated ARM"}
+WAYS = {
+    "local": "this machine",
+    "busybox": "busybox",
+    "ssh": "OpenSSH",
+    "adb": "adb",
+    "termux": "Termux",
+    "emulated": "emulated ARM",
+}
 _NAME = re.compile(r"test_f(\d\d)_(\w+)")
 
 

@@ -24,9 +24,9 @@ def device(request: pytest.FixtureRequest) -> Iterator[Device]:
 EMULATED = pytest.param("emulated", marks=[pytest.mark.board, pytest.mark.slow])
 
 
-@pytest.fixture(params=["local", "busybox", "ssh", "adb", EMULATED])
+@pytest.fixture(params=["local", "busybox", "ssh", "adb", "termux", EMULATED])
 def every_device(request: pytest.FixtureRequest) -> Iterator[Device]:
-    """As ``device``, and over adb, and the emulated arm64 board."""
+    """As ``device``, and Android over adb and in Termux, and the emulated arm64 board."""
     with _opened(request, request.param) as opened:
         yield opened
 
@@ -43,6 +43,9 @@ def _opened(request: pytest.FixtureRequest, kind: str) -> Device:
         return _here(request, kind)
     if kind == "ssh":
         return connect(resolve(request.getfixturevalue("sshd_board").alias))
+    if kind == "termux":
+        request.getfixturevalue("termux_board")
+        return connect(resolve(host="termux", profile="android-arm64-termux"))
     if kind == "adb":
         phone = request.getfixturevalue("adb_device")
         return connect(resolve("phone", host=phone.serial, profile="android-arm64-adb"))

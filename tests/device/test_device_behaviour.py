@@ -182,7 +182,7 @@ def test_a_held_command_lives_until_it_is_let_go(device):
 
 
 def test_a_file_in_the_workspace_is_checked_there_and_sent_once(device, tmp_path):
-    (tmp_path / "model").write_bytes(random.randbytes(300_000))
+    (tmp_path / "model").write_bytes(bytes(300_000))
     pushed = device.workspace.push_file(tmp_path / "model", "models/a model's name")
     assert (pushed.sha256, pushed.uploaded_bytes) == (sha256_file(tmp_path / "model"), 300_000)
     assert device.workspace.push_file(tmp_path / "model", "models/a model's name").uploaded_bytes == 0
