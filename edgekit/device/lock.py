@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import getpass
-import json
 import math
 import os
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from edgekit.core import units
 from edgekit.core.errors import BusyError, DeadlineError, DeviceError, UnreachableError
 from edgekit.core.events import Event, EventSink
-from edgekit.core.version import VERSION
+from edgekit.device.lock_owner import Owner, about_us, busy_error, owner_from, waited_error
 from edgekit.device.lock_script import HOLDER, LOST, guard
 from edgekit.device.transport.protocol import GUARDED, Completed, Hold, OnBytes, Transport, printable
 
@@ -34,40 +29,6 @@ _BEAT_S = 5.0
 _WAIT_S = 20  # one wait on the board; then we look again who has it
 _SLACK_S = 30.0  # for the script itself, on a busy board
 _END_S = 0.5  # from a killed command to the news that its holder has ended
-_RUN = secrets.token_hex(8)  # this process
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
-    """Who uses a board, as they said it themselves.
-
-    Attributes:
-        who: ``user@host`` of the machine that edgekit runs on.
-        purpose: the command.
-        since: when it began, UTC, by that machine's clock.
-        pid: of edgekit there.
-        device: what they call the board.
-        edgekit: their version.
-        ours: it is this very process.
-    """
-
-    who: str
-    purpose: str
-    since: datetime | None
-    pid: int
-    device: str
-    edgekit: str
-    ours: bool
-
-    def __str__(self) -> str:
-        return f"{self.who} ({self.purpose})" + (f" since {self._since()}" if self.since else "")
-
-    def _since(self) -> str:
-        assert self.since is not None
-        here = self.since.astimezone()
-        ago = (datetime.now(timezone.utc) - self.since).total_seconds()
-        when = f"{here:%H:%M:%S}" if here.date() == datetime.now().astimezone().date() else f"{here:%Y-%m-%d %H:%M}"
-        return when if ago < 1 else f"{when} ({units.seconds(ago)})"
 
 
 @contextlib.contextmanager
@@ -110,7 +71,7 @@ def owner(device: Device) -> Owner | None:
     if state == "free":
         return None
     if state in ("busy", "left"):
-        return _owner(about)
+        return owner_from(about)
     raise _refused(device.name, about or done.complaint or f"exit status {done.exit_status}")
 
 
@@ -250,14 +211,14 @@ def _taken(device: Device, purpose: str, wait_s: float | None, on_event: EventSi
             return got
         left = (wait_s or 0.0) - waited
         if left <= 0:
-            raise _waited(got, waited) if waiting else got
+            raise waited_error(got, waited) if waiting else got
         if not waiting:
             on_event(Event(state="started", task=waits))
-        whose = str(got.details["owner"])
+        whose, who = str(got.details["owner"]), got.message.removeprefix(f"{device.name} is ")
         if whose != waiting:  # a line that stays, for those without a terminal too
-            on_event(Event(state="note", task=waits, message=str(got)))
+            on_event(Event(state="note", task=waits, message=who))
         waiting = whose
-        on_event(Event(state="progress", task=waits, message=str(got)))
+        on_event(Event(state="progress", task=waits, message=who))
         wait = math.ceil(left) if left < _WAIT_S else _WAIT_S
 
 
@@ -272,7 +233,7 @@ def _attempt(device: Device, purpose: str, wait: int) -> tuple[Hold, _Grant] | B
         about = "\t".join(fields)
         if state not in ("busy", "left"):
             raise _refused(device.name, about or hold.said)
-        found = _busy(device.name, _owner(about), left=state == "left")
+        found = busy_error(device.name, owner_from(about), left=state == "left")
     except BaseException:
         hold.close()
         raise
@@ -281,75 +242,9 @@ def _attempt(device: Device, purpose: str, wait: int) -> tuple[Hold, _Grant] | B
 
 
 def _holder(device: Device, mode: str, *, purpose: str, mark: str) -> list[str]:
-    # nobody shares this machine's folders with a container or a test run, unless he says so
+    # of this machine only, and for who says so: test suites that run side by side
     folder = os.environ.get("EDGEKIT_LOCK_DIR", "") if device.target.is_local else ""
-    about = {
-        "who": f"{_user()}@{socket.gethostname()}"[:100],
-        "purpose": purpose[:200],
-        "since": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "pid": os.getpid(),
-        "device": device.name[:100],
-        "edgekit": VERSION,
-        "run": _RUN,
-    }
-    return ["sh", "-c", HOLDER, mark, mode, str(LIMIT_S), json.dumps(about), folder]
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a user id without a name, in a container
-        return str(os.getuid())
-
-
-def _owner(about: str) -> Owner:
-    """Never fails: others wrote it."""
-    said: Any = None
-    with contextlib.suppress(ValueError):
-        said = json.loads(about)
-    said = said if isinstance(said, dict) else {}
-    words = {key: printable(str(said.get(key, "")))[:200] for key in ("who", "purpose", "device", "edgekit", "since")}
-    since = None
-    with contextlib.suppress(ValueError):
-        since = datetime.fromisoformat(words["since"])
-    pid = said.get("pid")
-    return Owner(
-        who=words["who"] or "somebody",
-        purpose=words["purpose"] or "unknown",
-        since=since if since and since.tzinfo else None,
-        pid=pid if isinstance(pid, int) else 0,
-        device=words["device"],
-        edgekit=words["edgekit"],
-        ours=said.get("run") == _RUN,
-    )
-
-
-def _busy(name: str, who: Owner, *, left: bool) -> BusyError:
-    hint = "--wait SECONDS waits for it (inf: as long as it takes)"
-    if left:
-        message = f"{name} is in use: a command that {who} left behind still runs there and cannot be ended"
-    elif who.ours:
-        message = f"{name} is the board that this command uses already, as {who.device}"
-        hint = "name each board once"
-    else:
-        message = f"{name} is in use by {who}"
-    details: dict[str, object] = {
-        "owner": {
-            "who": who.who,
-            "purpose": who.purpose,
-            "since": who.since.isoformat() if who.since else None,
-            "pid": who.pid,
-            "device": who.device,
-            "edgekit": who.edgekit,
-            "ours": who.ours,
-        }
-    }
-    return BusyError(message, hint=hint, details=details)
-
-
-def _waited(busy: BusyError, seconds: float) -> BusyError:
-    message = f"{busy.message}; waited {units.seconds(seconds)}"
-    return BusyError(message, hint="wait longer with --wait SECONDS (inf: as long as it takes)", details=busy.details)
+    return ["sh", "-c", HOLDER, mark, mode, str(LIMIT_S), about_us(device.name, purpose), folder]
 
 
 def _refused(name: str, why: str) -> DeviceError:

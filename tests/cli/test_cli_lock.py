@@ -80,7 +80,7 @@ def test_f34_wait_goes_on_when_the_other_has_ended(edgekit, model):
     with _somebody("local") as other:
         words = ("deploy", model, "--no-benchmark", "--device", "local", "--wait", "inf", "--json")
         with edgekit.running(*words) as run:
-            run.wait_for(lambda it: "local is in use by" in it.err)
+            run.wait_for(lambda it: "wait for local: in use by" in it.err)
             assert other.stdin is not None
             other.stdin.close()
             assert run.process.wait(120) == 0

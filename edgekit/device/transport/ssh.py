@@ -13,11 +13,11 @@ from typing import IO, Any
 
 from edgekit.core.errors import DeadlineError, DeviceError, EdgekitError, TransferError, UnreachableError
 from edgekit.device.transport import faults
-from edgekit.device.transport.framing import Framed, Tail
 from edgekit.device.transport.held_channel import HeldChannel
 from edgekit.device.transport.paramiko_door import load
 from edgekit.device.transport.protocol import Completed, OnBytes, complaint, printable, quoted, shown
 from edgekit.device.transport.session import Deadlines, Session
+from edgekit.device.transport.talk import PIECE, Talk
 from edgekit.device.transport.watchdog import Watchdog
 
 # The marker ($0) on both outputs is where the command's own output begins: what the login shell prints before it is
@@ -31,8 +31,6 @@ _RECEIVE = (
 _KILL = 'kill -KILL "-$1" 2>/dev/null || kill -KILL "$1"'  # no `--`: dash takes it for a number
 _KILL_LIMIT_S = 5.0
 _MAX_COMMAND = 120_000  # Linux takes 128 KiB for one argument, and the login shell gets the command as one
-_PIECE = 256 * 1024
-_SMALL = 32 * 1024  # fits into the server's first window: sending it cannot block
 _RETRIES_S = (0.1, 0.3, 1.0)  # a server at MaxSessions may have a channel of ours that is just ending
 
 
@@ -51,7 +49,7 @@ class SshTransport:
         self._session = session
         self._sessions = [session]
         self._held: list[HeldChannel] = []
-        self._talks: set[_Talk] = set()
+        self._talks: set[Talk] = set()
         self._closed = False
         self._again = again
         self._moving = threading.Lock()
@@ -77,7 +75,7 @@ class SshTransport:
                 )
 
         begin = time.monotonic()
-        talk = _Talk(self._marker, collect, keep=output_limit_bytes)
+        talk = Talk(self._marker, collect, keep=output_limit_bytes)
         try:
             with Watchdog(timeout_s, progress=False, break_off=lambda: self._break_off(talk)) as watchdog:
                 self._converse(talk, argv, stdin or b"", watchdog)
@@ -181,9 +179,9 @@ class SshTransport:
 
     def _transfer(
         self, argv: Sequence[str], pieces: Iterable[bytes], sink: Callable[[bytes], None], *, doing: str
-    ) -> _Talk:
+    ) -> Talk:
         """A command without a deadline of its own: as long as bytes move, it may go on."""
-        talk = _Talk(self._marker, sink, keep=1 << 16)
+        talk = Talk(self._marker, sink, keep=1 << 16)
         limit = self._deadlines.stall_s
         try:
             with Watchdog(limit, progress=True, break_off=lambda: self._drop(talk)) as watchdog:
@@ -197,7 +195,7 @@ class SshTransport:
             raise
         return talk
 
-    def _converse(self, talk: _Talk, argv: Sequence[str], stdin: bytes | Iterable[bytes], watchdog: Watchdog) -> None:
+    def _converse(self, talk: Talk, argv: Sequence[str], stdin: bytes | Iterable[bytes], watchdog: Watchdog) -> None:
         """Runs ``argv`` in a channel, to its end."""
         command = self._command(argv)
         if self._closed:
@@ -267,7 +265,7 @@ class SshTransport:
             self._session = self._sessions[-1]
             return True
 
-    def _break_off(self, talk: _Talk) -> None:
+    def _break_off(self, talk: Talk) -> None:
         """At a deadline: kills the command over there; a board that does not even do that is dropped."""
         talk.broken_off = True
         if not self._kill(talk.session, talk.framed.pid):
@@ -275,7 +273,7 @@ class SshTransport:
         elif talk.channel is not None:
             talk.channel.close()
 
-    def _drop(self, talk: _Talk) -> None:
+    def _drop(self, talk: Talk) -> None:
         talk.broken_off = True
         with contextlib.suppress(Exception):
             (talk.session or self._session).transport.close()
@@ -297,51 +295,9 @@ class SshTransport:
         return ended.wait(_KILL_LIMIT_S)
 
 
-class _Talk:
-    """One command's streams. ``status`` is -1 until it is known, and where a shell was killed."""
-
-    def __init__(self, marker: bytes, sink: Callable[[bytes], None], *, keep: int) -> None:
-        self.framed = Framed(marker, sink)
-        self.errors = Tail(marker, keep)
-        self.status = -1
-        self.broken_off = False
-        self.session: Session | None = None
-        self.channel: Any = None
-
-    def run(self, command: str, stdin: bytes | Iterable[bytes], touch: Callable[[], None]) -> None:
-        """Starts the command, feeds it, and drains both outputs at once: a full one would block it for ever."""
-        self.channel.exec_command(command)
-        drain = threading.Thread(target=self._drain_errors, daemon=True)
-        drain.start()
-        if isinstance(stdin, bytes) and len(stdin) > _SMALL:
-            pieces = [stdin[i : i + _PIECE] for i in range(0, len(stdin), _PIECE)]
-            threading.Thread(target=self._feed, args=(pieces, touch), daemon=True).start()
-        else:
-            self._feed([stdin] if isinstance(stdin, bytes) else stdin, touch)
-        while block := self.channel.recv(_PIECE):
-            touch()
-            self.framed.add(block)
-        self.channel.status_event.wait()
-        self.status = int(self.channel.exit_status)
-        drain.join(5)
-
-    def _feed(self, pieces: Iterable[bytes], touch: Callable[[], None]) -> None:
-        # a command may end without reading everything: its exit status tells, not this
-        with contextlib.suppress(OSError, EOFError, load().SSHException):
-            for piece in pieces:
-                self.channel.sendall(piece)
-                touch()
-            self.channel.shutdown_write()
-
-    def _drain_errors(self) -> None:
-        with contextlib.suppress(OSError, EOFError):
-            while block := self.channel.recv_stderr(_PIECE):
-                self.errors.add(block)
-
-
 def _pieces(stream: IO[bytes], size: int, on_bytes: OnBytes | None) -> Iterator[bytes]:
     done = 0
-    while done < size and (piece := stream.read(_PIECE)):
+    while done < size and (piece := stream.read(PIECE)):
         yield piece
         done += len(piece)
         if on_bytes:
