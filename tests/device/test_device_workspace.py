@@ -46,7 +46,7 @@ def test_the_same_content_is_not_uploaded_again(device, model):
     assert (again.uploaded_bytes, again.sha256) == (0, sha256_file(model))
 
 
-def test_damage_on_the_board_is_noticed_and_repaired(device, model):
+def test_f19_damage_on_the_board_is_noticed_and_repaired(device, model):
     pushed = device.workspace.push_file(model, "model")
     device.transport.run(["sh", "-c", 'printf X | dd of="$1" bs=1 seek=1000 conv=notrunc', "sh", pushed.path])
     again = device.workspace.push_file(model, "model")
@@ -75,7 +75,7 @@ def test_only_the_user_may_read_and_only_programs_may_run(device, executable):
 @pytest.mark.parametrize(
     "name", ["two words", "it's", 'say "hi"', "$(touch canary)", "`id`", "a;b", "-rf", "~", "*", "漢字", "x" * 255]
 )
-def test_odd_names_are_taken_literally(device, name):
+def test_f23_odd_names_are_taken_literally(device, name):
     pushed = device.workspace.push_bytes(b"content", f"{name}/{name}")
     assert pushed.path.endswith(f"/{name}/{name}")
     listed = device.transport.run(["find", device.root, "-type", "f"])
@@ -84,12 +84,12 @@ def test_odd_names_are_taken_literally(device, name):
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/../b", "/etc/passwd", "a//b", ".", "a\nb", "a\0b", "x" * 256, "a/"])
-def test_names_that_leave_the_workspace_are_refused(device, name):
+def test_f23_names_that_leave_the_workspace_are_refused(device, name):
     with pytest.raises(TransferError, match="cannot be a path in the workspace"):
         device.workspace.push_bytes(b"content", name)
 
 
-def test_a_link_at_the_destination_is_replaced_and_not_followed(device):
+def test_f22_a_link_at_the_destination_is_replaced_and_not_followed(device):
     device.workspace.push_bytes(b"x", "other")
     script = 'cd "$1" && echo precious > victim && mkdir folder && ln -s victim link && ln -s folder dirlink'
     device.workspace.sh(script, device.root)
@@ -101,7 +101,7 @@ def test_a_link_at_the_destination_is_replaced_and_not_followed(device):
 
 
 @pytest.mark.parametrize(("make", "what"), [("mkdir", "a folder"), ("mkfifo", "a special file")])
-def test_a_folder_or_a_pipe_at_the_destination_is_refused(device, make, what):
+def test_f22_a_folder_or_a_pipe_at_the_destination_is_refused(device, make, what):
     device.workspace.push_bytes(b"x", "other")
     device.transport.run([make, f"{device.root}/place"])
     with pytest.raises(TransferError, match=f"is {what} on the board"):
@@ -129,7 +129,7 @@ def test_a_workspace_is_an_absolute_path(device):
 
 
 @pytest.mark.skipif(not ROOT, reason="needs root, for a disk of its own")
-def test_a_full_disk_is_found_before_the_upload(sshd_factory, model):
+def test_f17_a_full_disk_is_found_before_the_upload(sshd_factory, model):
     board = sshd_factory(disk_mb=2)
     with (
         connect(resolve("pi4")) as device,
@@ -143,7 +143,7 @@ def test_a_full_disk_is_found_before_the_upload(sshd_factory, model):
 
 @pytest.mark.skipif(not ROOT, reason="needs root, for a disk of its own")
 @pytest.mark.parametrize("room_bytes", [1_000_000, 2_990_000])
-def test_a_disk_that_fills_up_meanwhile_leaves_nothing(sshd_factory, tmp_path, room_bytes):
+def test_f17_a_disk_that_fills_up_meanwhile_leaves_nothing(sshd_factory, tmp_path, room_bytes):
     board = sshd_factory(disk_mb=8)
     (tmp_path / "big").write_bytes(os.urandom(3_000_000))
     with connect(resolve("pi4")) as device:
@@ -160,7 +160,7 @@ def test_a_disk_that_fills_up_meanwhile_leaves_nothing(sshd_factory, tmp_path, r
 
 
 @pytest.mark.skipif(not ROOT, reason="needs root, for a disk of its own")
-def test_a_read_only_disk_is_named(sshd_board):
+def test_f18_a_read_only_disk_is_named(sshd_board):
     with connect(resolve("pi4")) as device:
         workspace = Workspace(device.transport, "/home/readonly/edgekit", name="pi4")
         with pytest.raises(TransferError, match="Read-only file system") as caught:
@@ -172,7 +172,7 @@ def test_a_read_only_disk_is_named(sshd_board):
 
 
 @pytest.mark.skipif(not ROOT, reason="needs root, for a user who is not")
-def test_a_folder_of_somebody_else_is_named(pi4):
+def test_f18_a_folder_of_somebody_else_is_named(pi4):
     for root in ("/home/edgekit", "/home"):
         with pytest.raises(TransferError, match=r"(?i)permission"):
             Workspace(pi4.transport, root, name="pi4").push_bytes(b"x", "file")
@@ -220,7 +220,7 @@ def test_f09_a_board_that_stops_taking_data_is_given_up(sshd_board, faulty_netwo
                 device.transport.push(big, f"{device.root}/model")
 
 
-def test_an_interrupted_push_leaves_nothing(sshd_board, model):
+def test_f20_an_interrupted_push_leaves_nothing(sshd_board, model):
     def interrupt(done: int) -> None:
         if done > 1_000_000:
             raise KeyboardInterrupt
@@ -232,7 +232,20 @@ def test_an_interrupted_push_leaves_nothing(sshd_board, model):
         assert device.transport.run(["ls", "-A", device.root]).text == ""
 
 
-def test_what_an_earlier_power_cut_left_is_removed(pi4):
+@pytest.mark.parametrize("spoilt", [False, True])
+def test_f27_an_upload_that_was_cut_short_is_sent_again_from_its_start(pi4, model, spoilt):
+    """Nothing of the first upload is used, whether it was good or not."""
+    pi4.workspace.push_bytes(b"x", "file")
+    begun = model.read_bytes()[:1_000_000] if not spoilt else b"\0" * 1_000_000
+    rest = model.with_name("rest")
+    rest.write_bytes(begun)
+    pi4.transport.push(rest, f"{pi4.root}/.edgekit-0123456789abcdef.part")
+    seen: list[int] = []
+    pushed = pi4.workspace.push_file(model, "model", on_bytes=seen.append)
+    assert (pushed.uploaded_bytes, seen[-1], pushed.sha256) == (3_000_000, 3_000_000, sha256_file(model))
+
+
+def test_f21_what_an_earlier_power_cut_left_is_removed(pi4):
     pi4.workspace.push_bytes(b"x", "file")
     old, new = (f"{pi4.root}/.edgekit-{age}.part" for age in ("old", "new"))
     pi4.transport.run(["touch", "-d", "3 days ago", old])
