@@ -15,9 +15,10 @@ from edgekit.device.provision import BoardRuntime
 from edgekit.device.run import PushedSamples, decoded, new_job, push_samples, run_job
 from edgekit.runner.compare import SmokeResult, compare_outputs
 from edgekit.runner.host import host_outputs
-from edgekit.runner.protocol import Trial
+from edgekit.runner.protocol import Job, Trial
 
 _KERNELS = {"XNNPACK": "XNNPACK", "none": "built-in"}
+_NO_OUTPUTS = "no outputs"
 _BETTER = ("exact", "rounding", "close", "broken")
 
 
@@ -36,6 +37,8 @@ def smoke_test(
 
     Golden outputs are XNNPACK's. Where the board's runtime computes with its own kernels instead, the same inputs are
     run with those kernels on this machine, and that is what the board's outputs are compared with.
+
+    A user's ``benchmark_model`` gives no outputs: then the model is only seen to load and to run.
 
     A bare ``.tflite`` has no golden outputs: it is run with random inputs, and what comes out is compared with what
     LiteRT gives on this machine; where this machine has no LiteRT, only crashes and NaN can be seen.
@@ -64,7 +67,10 @@ def smoke_test(
         samples=pushed.paths,
         num_threads=num_threads,
     )
-    trial = run_job(device, runtime, dataclasses.replace(job, kernels=kernels), timeout_s)
+    job = dataclasses.replace(job, kernels=kernels)
+    if runtime.runner == "benchmark_model":
+        return _only_runs(device, runtime, job, timeout_s)
+    trial = run_job(device, runtime, job, timeout_s)
     found = [[decoded(text, device) for text in sample] for sample in trial.outputs]
     if manifest is None or not manifest.golden:
         return _compared_with_host(artifact, pushed, trial, found)
@@ -74,12 +80,30 @@ def smoke_test(
 
 
 def notices(smoke: SmokeResult, artifact: Artifact, *, board: str) -> tuple[Notice, ...]:
-    """What the user should know about outputs that are right, but not the same."""
+    """What the user should know about outputs that are right, but not the same, or that nobody saw."""
+    if smoke.reference == _NO_OUTPUTS:
+        hint = f"supply LiteRT's library for this board: `edgekit devices provision {board} --library FILE`"
+        return (Notice(code="outputs-not-compared", message=f"{board}: {smoke.reason}", hint=hint),)
     if smoke.verdict != "close":
         return ()
     message = f"{board} does not compute quite what this machine does: {smoke.reason}"
     hint = f"`edgekit evaluate {artifact.path.name} --data DATA --device {board}` shows what that does to the score"
     return (Notice(code="smoke-not-exact", message=message, hint=hint),)
+
+
+def _only_runs(device: Device, runtime: BoardRuntime, job: Job, timeout_s: float) -> SmokeResult:
+    job = dataclasses.replace(job, mode="latency", min_runs=1, min_s=0.0, warmup_s=0.0)
+    trial = run_job(device, runtime, job, timeout_s)
+    return SmokeResult(
+        ok=True,
+        exact=False,
+        max_abs_diff=None,
+        cosine=None,
+        samples=0,
+        reference=_NO_OUTPUTS,
+        reason="the model loads and runs; benchmark_model gives no outputs to compare",
+        kernels=_KERNELS.get(trial.runtime.delegate, "unknown"),
+    )
 
 
 def _compared_with_golden(

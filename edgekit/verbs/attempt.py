@@ -161,5 +161,6 @@ def _speaks_of_the_model(error: EdgekitError) -> bool:
         errors.HostKeyError,
         errors.TransferError,
         errors.BusyError,
+        errors.RuntimeMissingError,
     )
     return isinstance(error, (errors.DeviceError, errors.ModelError)) and not isinstance(error, elsewhere)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import tiny_tflite
 from golden_artifact import with_golden
 
 from edgekit.core.artifact import Artifact, TensorData, TensorSpec
+from edgekit.core.errors import ModelError
 from edgekit.core.hashing import sha256_file
 from edgekit.device import smoke
 from edgekit.device.connect import Device, connect
@@ -126,3 +128,28 @@ def test_a_library_that_computes_wrongly_fails(device, chain, tmp_path):
     result = outcome(device, dataclasses.replace(runtime, runner_path=str(wrong)), chain)
     assert (result.verdict, result.ok) == ("broken", False)
     assert result.reason.startswith("broken: ")
+
+
+def test_a_tool_that_gives_no_outputs_is_only_seen_to_run_the_model(device, chain):
+    tool = Path(sys.executable).with_name("litert-benchmark")
+    if not tool.exists():
+        pytest.skip("no litert-benchmark beside this Python: it comes with ai-edge-litert")
+    text = f'#!/bin/sh\nexec {shlex.quote(str(tool))} "$@"\n'
+    path = device.workspace.push_bytes(text.encode(), "runtime/benchmark_model", executable=True).path
+    runtime = BoardRuntime(
+        runner="benchmark_model",
+        python=None,
+        runner_path=path,
+        library_path=None,
+        module=None,
+        name="benchmark_model",
+        version="",
+        uploaded_bytes=0,
+    )
+    result = outcome(device, runtime, chain)
+    assert (result.ok, result.verdict, result.samples) == (True, "not compared", 0)
+    assert [notice.code for notice in smoke.notices(result, chain, board="phone")] == ["outputs-not-compared"]
+    broken = chain.path.with_name("broken.tflite")
+    broken.write_bytes(chain.path.read_bytes()[:3000])
+    with pytest.raises(ModelError, match="cannot load the model"):
+        outcome(device, runtime, Artifact(path=broken, manifest=None))
