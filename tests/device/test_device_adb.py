@@ -129,7 +129,7 @@ def test_f09_a_frozen_device_runs_into_the_deadline(phone, adb_device, monkeypat
 
 
 def test_a_command_that_is_too_long_for_adb_is_refused(phone):
-    with pytest.raises(DeviceError, match="too long for adb"):
+    with pytest.raises(DeviceError, match="too long for the board"):
         phone.run(["echo", "x" * 70_000])
 
 

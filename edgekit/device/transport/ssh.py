@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import IO, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-from edgekit.core.errors import DeadlineError, DeviceError, EdgekitError, TransferError, UnreachableError
+from edgekit.core.errors import DeadlineError, DeviceError, EdgekitError, UnreachableError
 from edgekit.device.transport import faults
 from edgekit.device.transport.held_channel import HeldChannel
 from edgekit.device.transport.paramiko_door import load
-from edgekit.device.transport.protocol import Completed, OnBytes, complaint, printable, quoted, shown
+from edgekit.device.transport.protocol import quoted, shown
+from edgekit.device.transport.remote import RemoteTransport
 from edgekit.device.transport.session import Deadlines, Session
+from edgekit.device.transport.shell import KILL
 from edgekit.device.transport.talk import PIECE, Talk
-from edgekit.device.transport.watchdog import Watchdog
 
-# The marker ($0) on both outputs is where the command's own output begins: what the login shell prints before it is
-# dropped. The process id lets a deadline kill the command. No exec: a shell that stays turns signals into 128 + N.
-_FRAME = 'printf "%s %s\\n" "$0" "$$"; printf "%s\\n" "$0" >&2; "$@"; exit "$?"'
-# $1 new file, $2 size. It cleans up after itself, even when the connection is gone; noclobber never follows a link
-_RECEIVE = (
-    'set -C; umask 077; : > "$1" || exit 31; cat >| "$1"; status=$?; size=$(wc -c < "$1"); '
-    '[ "$status" = 0 ] && [ "$((size))" = "$2" ] && exit 0; rm -f -- "$1"; exit 32'
-)
-_KILL = 'kill -KILL "-$1" 2>/dev/null || kill -KILL "$1"'  # no `--`: dash takes it for a number
 _KILL_LIMIT_S = 5.0
 _MAX_COMMAND = 120_000  # Linux takes 128 KiB for one argument, and the login shell gets the command as one
 _RETRIES_S = (0.1, 0.3, 1.0)  # a server at MaxSessions may have a channel of ours that is just ending
 
 
-class SshTransport:
+class SshTransport(RemoteTransport[Talk]):
     """See :class:`~edgekit.device.transport.protocol.Transport`. Takes over ``session`` and closes it.
 
     Args:
@@ -45,55 +34,13 @@ class SshTransport:
     """
 
     def __init__(self, session: Session, *, deadlines: Deadlines, again: Callable[[], Session]) -> None:
-        self.name = session.name
+        super().__init__(session.name, stall_s=deadlines.stall_s, piece_bytes=PIECE, most_bytes=_MAX_COMMAND)
         self._session = session
         self._sessions = [session]
         self._held: list[HeldChannel] = []
-        self._talks: set[Talk] = set()
-        self._closed = False
         self._again = again
         self._moving = threading.Lock()
         self._deadlines = deadlines
-        self._marker = f"edgekit-{secrets.token_hex(12)}".encode()
-
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        stdin: bytes | None = None,
-        timeout_s: float = 60.0,
-        output_limit_bytes: int = 1 << 20,
-    ) -> Completed:
-        """See :meth:`Transport.run`."""
-        out = bytearray()
-
-        def collect(block: bytes) -> None:
-            out.extend(block)
-            if len(out) > output_limit_bytes:
-                raise DeviceError(
-                    f"{self.name}: `{shown(argv)}` printed more than {output_limit_bytes} bytes and was killed"
-                )
-
-        begin = time.monotonic()
-        talk = Talk(self._marker, collect, keep=output_limit_bytes)
-        try:
-            with Watchdog(timeout_s, progress=False, break_off=lambda: self._break_off(talk)) as watchdog:
-                self._converse(talk, argv, stdin or b"", watchdog)
-        except EdgekitError as error:
-            if talk.broken_off:
-                raise DeadlineError(
-                    f"{self.name}: `{shown(argv)}` did not end within {timeout_s:.0f} s and was killed",
-                    hint="is the board overloaded, or did it freeze?",
-                    details={"argv": list(argv), "timeout_s": timeout_s},
-                ) from error
-            raise
-        return Completed(
-            argv=tuple(argv),
-            exit_status=talk.status,
-            stdout=bytes(out),
-            stderr=talk.errors.content(),
-            seconds=time.monotonic() - begin,
-        )
 
     def hold(self, argv: Sequence[str], *, timeout_s: float = 20.0) -> HeldChannel:
         """See :meth:`Transport.hold`."""
@@ -104,13 +51,9 @@ class SshTransport:
             raise faults.lost(error, name=self.name, doing=f"running `{shown(argv)}`") from error
         held = HeldChannel(channel, self._marker, kill=lambda pid: self._kill(session, pid))
         try:
-            held.start(f"exec {command}")
+            held.start(command)
             if not held.speaks(timeout_s):
-                raise DeadlineError(
-                    f"{self.name}: `{shown(argv)}` said nothing within {timeout_s:.0f} s and was killed",
-                    hint="is the board overloaded, or did it freeze?",
-                    details={"argv": list(argv), "timeout_s": timeout_s},
-                )
+                raise self._silent(argv, timeout_s)
             if why := held.ended_first(name=self.name, shown=shown(argv)):
                 if not session.alive:
                     raise EOFError
@@ -124,49 +67,6 @@ class SshTransport:
         self._held = [*(each for each in self._held if each.alive), held]
         return held
 
-    def push(self, local: Path, remote: str, on_bytes: OnBytes | None = None) -> None:
-        """See :meth:`Transport.push`.
-
-        The bytes go to ``cat`` on the board: quicker than pipelined SFTP writes (tools/bench_push.py), it needs no SFTP
-        server, and it says in words what is wrong with a disk, where SFTP says "Failure".
-        """
-        try:
-            stream = local.open("rb")
-        except OSError as error:
-            raise TransferError(f"cannot read {local}: {error.strerror or error}", hint="check the path") from error
-        with stream:
-            size = os.fstat(stream.fileno()).st_size
-            argv = ["sh", "-c", _RECEIVE, "sh", remote, str(size)]
-            talk = self._transfer(argv, _pieces(stream, size, on_bytes), _nothing, doing=f"pushing {local.name}")
-        if talk.status != 0:
-            why = complaint(talk.errors.content()) or "only a part of it arrived"
-            raise TransferError(f"{self.name}: cannot write {printable(remote)}: {why}")
-
-    def pull(self, remote: str, local: Path, *, limit_bytes: int) -> int:
-        """See :meth:`Transport.pull`."""
-        done = 0
-
-        def keep(block: bytes) -> None:
-            nonlocal done
-            done += len(block)
-            if done > limit_bytes:
-                raise TransferError(f"{self.name}: {printable(remote)} is larger than {limit_bytes} bytes")
-            try:
-                stream.write(block)
-            except OSError as error:
-                raise TransferError(f"cannot write {local}: {error.strerror or error}") from error
-
-        try:
-            stream = local.open("xb", buffering=0)
-        except OSError as error:
-            raise TransferError(f"cannot write {local}: {error.strerror or error}") from error
-        with stream:
-            talk = self._transfer(["cat", "--", remote], (), keep, doing=f"pulling {printable(remote)}")
-        if talk.status != 0:
-            why = complaint(talk.errors.content()) or f"exit status {talk.status}"
-            raise TransferError(f"{self.name}: cannot read {printable(remote)}: {why}")
-        return done
-
     def close(self) -> None:
         """See :meth:`Transport.close`."""
         self._closed = True
@@ -177,33 +77,22 @@ class SshTransport:
         for session in self._sessions:
             session.close()
 
-    def _transfer(
-        self, argv: Sequence[str], pieces: Iterable[bytes], sink: Callable[[bytes], None], *, doing: str
-    ) -> Talk:
-        """A command without a deadline of its own: as long as bytes move, it may go on."""
-        talk = Talk(self._marker, sink, keep=1 << 16)
-        limit = self._deadlines.stall_s
-        try:
-            with Watchdog(limit, progress=True, break_off=lambda: self._drop(talk)) as watchdog:
-                self._converse(talk, argv, pieces, watchdog)
-        except EdgekitError as error:
-            if talk.broken_off:
-                raise UnreachableError(
-                    f"{self.name}: the board stopped answering while {doing} (nothing moved for {limit:.0f} s)",
-                    hint="is it still on? try again; nothing that arrived in part is used",
-                ) from error
-            raise
-        return talk
-
-    def _converse(self, talk: Talk, argv: Sequence[str], stdin: bytes | Iterable[bytes], watchdog: Watchdog) -> None:
-        """Runs ``argv`` in a channel, to its end."""
+    def _converse(
+        self,
+        talk: Talk,
+        argv: Sequence[str],
+        stdin: bytes | Iterable[bytes],
+        touch: Callable[[], None],
+        *,
+        doing: str,
+    ) -> None:
         command = self._command(argv)
         if self._closed:
-            raise UnreachableError(f"{self.name}: the connection was closed before `{shown(argv)}`")
+            raise UnreachableError(f"{self.name}: the connection was closed before {doing}")
         self._talks.add(talk)
         try:
             talk.session, talk.channel = self._channel()
-            talk.run(f"exec {command}", stdin, watchdog.touch)
+            talk.run(command, stdin, touch)
             if talk.status == -1 and not talk.session.alive:
                 raise EOFError
         except EdgekitError:
@@ -223,19 +112,9 @@ class SshTransport:
         if talk.broken_off:
             raise DeadlineError(f"{self.name}: broken off")
         if talk.framed.pid is None:
-            said = complaint(bytes(talk.framed.noise)) or complaint(talk.errors.content())
-            raise DeviceError(
-                f"{self.name}: the board runs no commands for this user: {said or f'exit status {talk.status}'}",
-                hint="does the account have a login shell and a POSIX `sh`? try `ssh BOARD sh -c true`",
-            )
+            raise self._refused(talk)
         if talk.status == -1:
             raise DeviceError(f"{self.name}: `{shown(argv)}` was ended on the board: its shell was killed")
-
-    def _command(self, argv: Sequence[str]) -> str:
-        command = quoted(["sh", "-c", _FRAME, self._marker.decode(), *argv])
-        if len(command.encode()) > _MAX_COMMAND:
-            raise DeviceError(f"{self.name}: a command of {len(command)} characters is too long for the board")
-        return command
 
     def _channel(self) -> tuple[Session, Any]:
         paramiko = load()
@@ -265,8 +144,11 @@ class SshTransport:
             self._session = self._sessions[-1]
             return True
 
+    def _new_talk(self, sink: Callable[[bytes], None], *, keep: int) -> Talk:
+        return Talk(self._marker, sink, keep=keep)
+
     def _break_off(self, talk: Talk) -> None:
-        """At a deadline: kills the command over there; a board that does not even do that is dropped."""
+        """Kills the command over there; a board that does not even do that is dropped."""
         talk.broken_off = True
         if not self._kill(talk.session, talk.framed.pid):
             self._drop(talk)
@@ -287,22 +169,9 @@ class SshTransport:
         def ask() -> None:
             with contextlib.suppress(Exception), contextlib.closing(self._channel()[1]) as channel:
                 channel.settimeout(_KILL_LIMIT_S)
-                channel.exec_command(quoted(["sh", "-c", _KILL, "sh", str(pid)]))
+                channel.exec_command(quoted(["sh", "-c", KILL, "sh", str(pid)]))
                 if channel.status_event.wait(_KILL_LIMIT_S):
                     ended.set()
 
         threading.Thread(target=ask, daemon=True).start()
         return ended.wait(_KILL_LIMIT_S)
-
-
-def _pieces(stream: IO[bytes], size: int, on_bytes: OnBytes | None) -> Iterator[bytes]:
-    done = 0
-    while done < size and (piece := stream.read(PIECE)):
-        yield piece
-        done += len(piece)
-        if on_bytes:
-            on_bytes(done)
-
-
-def _nothing(block: bytes) -> None:
-    """The sink of commands that print nothing."""
