@@ -12,14 +12,9 @@ from edgekit.core.hashing import sha256_file
 from edgekit.device.facts import Facts
 from edgekit.runner.elf import Elf, read_elf
 from edgekit.runner.runtimes import Offer, library_offers
-from edgekit.runner.runtimes_wheels import (
-    MODULE_RELEASES,
-    ModuleRelease,
-    held_archive,
-    held_module,
-    held_numpy,
-    numpy_is_published,
-)
+from edgekit.runner.runtimes_archive import held_archive
+from edgekit.runner.runtimes_releases import MODULE_RELEASES, ModuleRelease, numpy_is_published
+from edgekit.runner.runtimes_wheels import held_module, held_numpy
 
 OLDEST_PYTHON = (3, 7)
 #: ABIs that LiteRT's library is published for

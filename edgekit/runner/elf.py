@@ -103,3 +103,8 @@ def _highest(section: Any) -> dict[str, str]:
             if version[:1].isdigit() and as_numbers(version) > as_numbers(highest.get(name, "")):
                 highest[name] = version
     return highest
+
+
+def loads(needed: str | None, available: str | None) -> bool:
+    """Whether what needs one version of a library loads where there is another; an unknown one is taken for enough."""
+    return needed is None or available is None or as_numbers(available) >= as_numbers(needed)

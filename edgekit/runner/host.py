@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from edgekit.core.errors import DependencyError, EdgekitError, RuntimeMissingError
+from edgekit.core.errors import DependencyError, EdgekitError
 from edgekit.core.hashing import sha256_file
 from edgekit.runner import payload
 from edgekit.runner.answer import read_answer
-from edgekit.runner.runtimes import choose_library
+from edgekit.runner.elf import loads
+from edgekit.runner.runtimes import Library, fetch_library, library_offers
 
 
 def host_outputs(
@@ -38,9 +39,8 @@ def host_outputs(
         Per sample the raw outputs, in the model's order; None where this machine has no LiteRT or where it fails on
         the model: then there is no reference.
     """
-    try:
-        library = choose_library(platform.machine(), *_libc())
-    except (DependencyError, RuntimeMissingError):
+    library = _own_library()
+    if library is None:
         return None
     with tempfile.TemporaryDirectory(prefix="edgekit-") as name:
         request = {
@@ -69,9 +69,14 @@ def host_outputs(
     return [[base64.b64decode(text) for text in sample] for sample in answer["outputs"]]
 
 
-def _libc() -> tuple[str | None, str | None]:
-    name, version = platform.libc_ver()
-    return name or None, version or None
+def _own_library() -> Library | None:
+    """The newest that loads on this machine: the installed one, else one that is fetched; None: there is none."""
+    abi, glibc = platform.machine(), platform.libc_ver()[1] or None
+    try:
+        offers = [offer for offer in library_offers(abi) if loads(offer.glibc_needed, glibc)]
+        return fetch_library(offers[0].version, abi) if offers else None
+    except DependencyError:
+        return None
 
 
 def _written(folder: Path, samples: Sequence[Sequence[bytes]]) -> list[list[str]]:

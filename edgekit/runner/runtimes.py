@@ -1,4 +1,4 @@
-"""Which LiteRT library runs on which board: taken from the ai-edge-litert wheel, checked, cached."""
+"""The LiteRT libraries that there are for boards: taken from the ai-edge-litert wheel, checked, cached."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import json
 import platform
 import sys
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from edgekit.core import decode, files, places
-from edgekit.core.errors import DependencyError, EdgekitError, RuntimeMissingError
+from edgekit.core.errors import DependencyError, EdgekitError
 from edgekit.core.events import EventSink, ignore, task
 from edgekit.core.hashing import sha256_file
-from edgekit.runner.elf import as_numbers, read_elf
+from edgekit.runner.elf import read_elf
 from edgekit.runner.runtimes_pip import download_wheel, held_wheel
 
 PACKAGE = "ai-edge-litert"
@@ -65,49 +65,6 @@ class Library:
     source: str
 
 
-def choose_library(
-    abi: str | None,
-    libc: str | None,
-    libc_version: str | None,
-    *,
-    reject: Collection[str] = (),
-    on_event: EventSink = ignore,
-) -> Library:
-    """The newest LiteRT library that loads on a board.
-
-    Args:
-        abi: what programs on the board are built for; see ``device.facts``.
-        libc: ``glibc``, ``musl``, ``bionic``; None: unknown, taken for glibc.
-        libc_version: None: unknown; the newest library is taken and the board decides.
-        reject: versions that were tried on the board and did not load.
-
-    Raises:
-        RuntimeMissingError: no release has a library for this board.
-        DependencyError: a library has to be downloaded and cannot be.
-    """
-    refuse_impossible(abi, libc)
-    assert abi is not None
-    tried = []
-    for version in _candidates(abi):
-        known = _KNOWN_GLIBC.get((abi, version))
-        if version in reject:
-            tried.append(f"{version} did not load")
-            continue
-        if known and not _loads(known, libc_version):
-            tried.append(f"{version} needs glibc {known}")
-            continue
-        library = fetch_library(version, abi, on_event=on_event)
-        if library.glibc_needed is None or _loads(library.glibc_needed, libc_version):
-            return library
-        tried.append(f"{version} needs glibc {library.glibc_needed}")
-    raise RuntimeMissingError(
-        f"no LiteRT library loads on this board (glibc {libc_version or 'unknown'}): {', '.join(tried)}",
-        hint="upgrade the board's system (glibc 2.30 comes with Debian 11, Ubuntu 20.04), or install a module there: "
-        "`python3 -m pip install tflite-runtime 'numpy<2'`",
-        details={"libc_version": libc_version, "tried": list(tried)},
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
     """A release of the library that a board could get: what is known of it before it is fetched.
@@ -152,29 +109,6 @@ def library_offers(abi: str) -> tuple[Offer, ...]:
 
 def _folder(abi: str, version: str) -> Path:
     return places.cache_dir() / "runtimes" / abi / version
-
-
-def refuse_impossible(abi: str | None, libc: str | None) -> None:
-    """Raises RuntimeMissingError for boards that no LiteRT library exists for."""
-    if abi not in _ABIS:
-        what = abi or "an unknown architecture"
-        module = abi in ("armv7l", "armv6l", "arm")
-        raise RuntimeMissingError(
-            f"there is no LiteRT library for {what}",
-            hint="install the module that exists for 32-bit ARM on the board: `sudo apt-get install python3-numpy && "
-            "python3 -m pip install --no-deps tflite-runtime`, or use a 64-bit system there"
-            if module
-            else "LiteRT is published for aarch64 and x86_64 Linux only",
-            details={"abi": abi},
-        )
-    if libc in ("musl", "bionic"):
-        system = "Android's own libc (bionic)" if libc == "bionic" else "musl"
-        hint = "use a board with Debian, Ubuntu or another glibc system"
-        if libc == "bionic":
-            hint = "in Termux install a glibc system (`proot-distro install debian`) and reach its SSH server instead"
-        raise RuntimeMissingError(
-            f"the LiteRT libraries need glibc; this board has {system}", hint=hint, details={"libc": libc}
-        )
 
 
 def fetch_library(version: str, abi: str, *, on_event: EventSink = ignore) -> Library:
@@ -232,10 +166,6 @@ def _candidates(abi: str) -> Iterator[str]:
     if installed:
         yield installed
     yield from (release for release in RELEASES if release != installed)
-
-
-def _loads(needed: str, available: str | None) -> bool:
-    return available is None or as_numbers(available) >= as_numbers(needed)
 
 
 def _installed_version() -> str | None:

@@ -10,9 +10,10 @@ from edgekit.core.errors import UsageError
 from edgekit.core.events import EventSink, ignore
 from edgekit.core.notice import Notice
 from edgekit.device.provision_stock import native_offer
-from edgekit.runner.elf import as_numbers
+from edgekit.runner.elf import as_numbers, loads
 from edgekit.runner.runtimes import cached_library, library_offers
-from edgekit.runner.runtimes_wheels import MODULE_RELEASES, ModuleRelease, fetch_module, numpy_is_published
+from edgekit.runner.runtimes_releases import MODULE_RELEASES, ModuleRelease, numpy_is_published
+from edgekit.runner.runtimes_wheels import fetch_module
 from edgekit.verbs.benchmark import check_runtime
 from edgekit.verbs.boards import Reach
 
@@ -115,15 +116,11 @@ def download_runtimes(
     )
 
 
-def _loads(needed: str | None, libc_version: str | None) -> bool:
-    return needed is None or libc_version is None or as_numbers(libc_version) >= as_numbers(needed)
-
-
 def _libraries(abi: str, libc_version: str | None, on_event: EventSink) -> list[Fetched]:
     """The newest that loads on this glibc; where none is named, one for each."""
     found = []
     for offer in library_offers(abi):
-        if not _loads(offer.glibc_needed, libc_version):
+        if not loads(offer.glibc_needed, libc_version):
             continue
         library = cached_library(offer.version, abi, on_event=on_event)
         found.append(
@@ -134,7 +131,7 @@ def _libraries(abi: str, libc_version: str | None, on_event: EventSink) -> list[
                 glibc_needed=library.glibc_needed,
             )
         )
-        if libc_version is not None and _loads(library.glibc_needed, libc_version):
+        if libc_version is not None and loads(library.glibc_needed, libc_version):
             break
     return found
 
@@ -162,7 +159,7 @@ def _modules(
     module: str, abi: str, libc_version: str | None, python: str | None, notices: list[Notice], on_event: EventSink
 ) -> list[Fetched]:
     releases = [r for r in MODULE_RELEASES if r.module == module and abi in r.glibc]
-    releases = [release for release in releases if _loads(release.glibc[abi], libc_version)]
+    releases = [release for release in releases if loads(release.glibc[abi], libc_version)]
     if not releases:
         raise UsageError(
             f"there are no wheels of {module} for {abi}" + (f" with glibc {libc_version}" if libc_version else ""),

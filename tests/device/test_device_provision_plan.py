@@ -14,7 +14,7 @@ from edgekit.device.provision_present import Present
 from edgekit.device.provision_stock import ModuleOffer, NativeOffer, Stock, Supplied
 from edgekit.runner.elf import Elf
 from edgekit.runner.runtimes import Offer
-from edgekit.runner.runtimes_wheels import MODULE_RELEASES, numpy_is_published
+from edgekit.runner.runtimes_releases import MODULE_RELEASES, numpy_is_published
 
 NEEDS = {"2.3.0": "2.34", "2.1.0": "2.30", "1.4.0": "2.30"}  # DT_VERNEED of the aarch64 wheels' libraries
 LIBRARIES = tuple(

@@ -10,10 +10,10 @@ from platform import machine
 import pytest
 
 from edgekit.core import places
-from edgekit.core.errors import DependencyError, RuntimeMissingError
+from edgekit.core.errors import DependencyError
 from edgekit.runner import runtimes
-from edgekit.runner.elf import as_numbers, read_elf
-from edgekit.runner.runtimes import choose_library, fetch_library
+from edgekit.runner.elf import as_numbers, loads, read_elf
+from edgekit.runner.runtimes import fetch_library, library_offers
 
 
 def a_wheel(folder: Path, member: str, content: bytes, version: str = "2.1.0") -> Path:
@@ -58,36 +58,25 @@ def test_versions_are_compared_as_numbers():
 
 
 def test_this_machines_own_library_needs_no_download(without_network):
-    library = choose_library(machine(), "glibc", "2.39")
+    offer = library_offers(machine())[0]
+    assert offer.held == "installed"
+    library = fetch_library(offer.version, machine())
     assert library.source == "installed"
     assert library.path.is_file()
     assert library.sha256 == runtimes.sha256_file(library.path)
 
 
-def test_a_library_that_did_not_load_on_the_board_is_not_taken_again(without_network):
-    newest = choose_library(machine(), "glibc", "2.39").version
-    with pytest.raises(DependencyError):  # the next one has to be downloaded
-        choose_library(machine(), "glibc", "2.39", reject={newest})
+@pytest.mark.parametrize("abi", ["armv7l", "armv6l", "riscv64", ""])
+def test_nothing_is_offered_for_an_abi_without_a_library(abi):
+    assert library_offers(abi) == ()
 
 
-@pytest.mark.parametrize("abi", ["armv7l", "armv6l", "riscv64", None])
-def test_an_abi_without_a_library_is_told_what_can_be_done(abi):
-    with pytest.raises(RuntimeMissingError) as caught:
-        choose_library(abi, "glibc", "2.36")
-    assert caught.value.hint
-    assert ("tflite-runtime" in caught.value.hint) == (abi in ("armv7l", "armv6l"))
-
-
-@pytest.mark.parametrize("libc", ["musl", "bionic"])
-def test_a_libc_that_is_not_glibc_is_told(libc):
-    with pytest.raises(RuntimeMissingError, match="glibc"):
-        choose_library("aarch64", libc, None)
-
-
-def test_a_glibc_older_than_all_needs_is_told_without_a_download(without_network):
-    with pytest.raises(RuntimeMissingError, match=r"glibc 2\.28") as caught:
-        choose_library("aarch64", "glibc", "2.28")
-    assert "2.3.0 needs glibc 2.34" in caught.value.message
+def test_what_needs_a_newer_glibc_does_not_load_and_an_unknown_one_is_taken_for_enough():
+    assert loads("2.34", "2.36")
+    assert loads("2.9", "2.34")
+    assert not loads("2.34", "2.28")
+    assert loads(None, "2.28")
+    assert loads("2.34", None)
 
 
 def test_without_a_network_the_command_to_run_elsewhere_is_named(without_network):
@@ -153,8 +142,9 @@ def test_a_file_that_is_no_zip_is_removed_and_fetched_again(without_network):
     ("glibc", "version", "needs"), [("2.36", None, "2.34"), ("2.31", "2.1.0", "2.30"), ("2.30", "2.1.0", "2.30")]
 )
 def test_the_real_wheels_for_arm_are_chosen_by_the_boards_glibc(glibc, version, needs):
-    library = choose_library("aarch64", "glibc", glibc)
-    assert version in (None, library.version)
+    offer = next(offer for offer in library_offers("aarch64") if loads(offer.glibc_needed, glibc))
+    assert version in (None, offer.version)
+    library = fetch_library(offer.version, "aarch64")
     assert library.glibc_needed == needs
     assert read_elf(library.path).machine == "aarch64"
     assert runtimes._KNOWN_GLIBC["aarch64", library.version] == library.glibc_needed

@@ -17,8 +17,10 @@ from edgekit.core import places
 from edgekit.core.errors import DependencyError
 from edgekit.runner import runtimes_wheels
 from edgekit.runner.elf import read_elf
+from edgekit.runner.runtimes_archive import read_wheel
 from edgekit.runner.runtimes_pip import platform_tags, wheel_name
-from edgekit.runner.runtimes_wheels import MODULE_RELEASES, fetch_module, held_numpy, read_wheel, wheels_folder
+from edgekit.runner.runtimes_releases import MODULE_RELEASES
+from edgekit.runner.runtimes_wheels import fetch_module, held_numpy, wheels_folder
 
 RELEASE = next(r for r in MODULE_RELEASES if r.module == "tflite_runtime" and r.version == "2.14.0")
 INFO = "tflite_runtime-2.14.0.dist-info"
@@ -102,7 +104,7 @@ def test_an_archive_in_a_cache_that_was_copied_is_used(library, monkeypatch, tmp
     first = fetch()
     shutil.copytree(places.cache_dir(), tmp_path / "elsewhere" / "cache")
     monkeypatch.setenv("EDGEKIT_HOME", str(tmp_path / "elsewhere"))
-    monkeypatch.setattr(runtimes_wheels, "_archive", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr(runtimes_wheels, "make_archive", lambda *_: pytest.fail("made again"))
     moved = fetch()
     assert moved.sha256 == first.sha256
     assert moved.path.is_relative_to(tmp_path)
