@@ -291,14 +291,6 @@ def shadowed(factory, **programs: str) -> Sshd:
     return board
 
 
-def test_a_board_without_python_is_a_named_error(edgekit, model, sshd_factory):
-    shadowed(sshd_factory, python3="exit 127", python="exit 127")
-    ran = edgekit("deploy", model, "--device", "pi4", "--json")
-    assert (ran.status, ran.error["class"]) == (5, "RuntimeMissingError")
-    assert "no Python 3" in ran.error["message"]
-    assert "apt-get install python3" in ran.error["hint"]
-
-
 def test_a_board_with_a_glibc_that_is_too_old_is_a_named_error(edgekit, model, sshd_factory):
     said = '[ "$1" = GNU_LIBC_VERSION ] && echo glibc 2.12 || /usr/bin/getconf "$@"'
     shadowed(sshd_factory, getconf=said, python3='exec /usr/bin/env -i /usr/bin/python3 "$@"')

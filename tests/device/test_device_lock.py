@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import random
+import secrets
 import signal
 import subprocess
 import sys
@@ -188,22 +189,26 @@ def test_f36_a_command_that_cannot_be_ended_keeps_the_board(device, other):
 
 def test_a_command_that_comes_late_is_not_run(device):
     with lock.held(device, purpose="first", on_event=ignore):
-        late = device.transport._grant.guarded(["touch", "late"])
+        name = f"late-{secrets.token_hex(4)}"  # this machine's home is everybody's
+        late = device.transport._grant.guarded(["touch", name])
     done = device.transport.run(late)
     assert (done.exit_status, lock.LOST in done.stderr.decode()) == (75, True)
-    assert "late" not in device.transport.run(["ls"]).text.split()
+    assert name not in device.transport.run(["ls"]).text.split()
 
 
 def test_a_holder_that_is_ended_on_the_board_is_noticed_and_nothing_more_runs(device):
     with lock.held(device, purpose="work", on_event=ignore):
         grant = device.transport._grant
-        lock.without_lock(device.transport).run(["kill", "-KILL", grant.pid])
+        bare = lock.without_lock(device.transport)
+        bare.run(["kill", "-KILL", grant.pid])
+        _until(lambda: bare.run(["kill", "-0", grant.pid]).exit_status != 0)  # a signal takes its time
+        name = f"late-{secrets.token_hex(4)}"
         with pytest.raises(DeviceError, match="the lock of the board was lost"):
-            device.transport.run(["touch", "late"])
+            device.transport.run(["touch", name])
         _until(lambda: not device.transport._hold.alive)
         with pytest.raises(DeviceError, match="the lock of the board was lost"):
             device.transport.push(Path(__file__), "/tmp/never")
-    assert "late" not in device.transport.run(["ls"]).text.split()
+    assert name not in device.transport.run(["ls"]).text.split()
 
 
 def test_a_lock_file_that_is_removed_is_a_lock_that_is_lost(device, other, monkeypatch):
