@@ -35,6 +35,8 @@ def hint(board: str, facts: Facts, stock: Stock, wanted: RuntimeName, stateful: 
     if python_problem(facts):
         return f"on {board}: `sudo apt-get install python3` (nothing else is needed there){native_hint}"
     if stateful:
+        if wanted in ("litert", "native"):
+            return "leave out --runtime: the module ai_edge_litert runs it; or build the LSTM with unroll=True"
         return "build the LSTM with unroll=True, or use a board with Python 3.9 to 3.14 and glibc 2.30 or later"
     return f"upgrade the board's system (glibc 2.30 comes with Debian 11 and Ubuntu 20.04), or {supply}"
 

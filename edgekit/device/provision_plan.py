@@ -120,4 +120,5 @@ class Plan:
     def refusal(self) -> str:
         """Why nothing can run, in one sentence."""
         reasons = "; ".join(f"{out.what}: {out.reason}" for out in self.ruled_out)
-        return f"nothing can run models on this board ({self.system}): {reasons}"
+        what = "nothing can run models" if self.wanted == "auto" else f"{self.wanted} cannot be used"
+        return f"{what} on this board ({self.system}): {reasons}"
