@@ -33,7 +33,7 @@ proven() {
   done
   return 1
 }
-if [ -n "$(ls -A)" ] && ! proven; then exit 51; fi
+if [ -n "$(find . ! -type d | head -n 1)" ] && ! proven; then exit 51; fi
 count=0
 gone() { count=$((count + 1)); }
 for each in runtime/????????????; do
@@ -42,7 +42,7 @@ done
 for each in models/????????????; do
   if folder "$each" && hex "${each##*/}" 12; then rm -rf -- "$each" && gone; fi
 done
-for each in samples/*.raw; do
+for each in samples/*.raw rows/*.raw; do
   name=${each##*/}
   if [ -f "$each" ] && [ ! -L "$each" ] && hex "${name%.raw}" 24; then rm -f -- "$each" && gone; fi
 done
@@ -61,12 +61,15 @@ for model in releases/* releases/.[!.]*; do
   done
 done
 find . -type f -name '.edgekit-*.part' -exec rm -f -- {} + 2>/dev/null
-for each in releases/* releases/.[!.]* runtime models samples releases; do
+for each in releases/* releases/.[!.]* runtime models samples rows releases; do
   if folder "$each"; then rmdir "$each" 2>/dev/null; fi
 done
 cd / && rmdir "$1" 2>/dev/null
 printf 'removed %s\n' $count
-[ -d "$1" ] && find "$1" ! -type d | head -n 20
+[ -d "$1" ] || exit 0
+{ find "$1" ! -type d; find "$1" -type d | while IFS= read -r each; do
+  [ -n "$(ls -A -- "$each")" ] || printf '%s\n' "$each"
+done; } | head -n 20
 exit 0
 """
 )
@@ -96,8 +99,8 @@ class Removed:
     Attributes:
         existed: there was a workspace.
         workspace: the folder; it is gone too where nothing is ``left``.
-        count: runtimes, models, samples and releases that were removed.
-        left: files in it that are not ours (the first 20); they were not touched.
+        count: runtimes, models, samples, rows and releases that were removed.
+        left: files and empty folders in it that are not ours (the first 20); they were not touched.
     """
 
     existed: bool

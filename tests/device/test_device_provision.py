@@ -258,6 +258,7 @@ def test_removing_leaves_nothing_behind(sshd_board, tmp_path):
     provision("pi4")
     with connect(resolve("pi4")) as device:
         device.workspace.push_bytes(b"sample", "samples/0123456789abcdef01234567.raw")
+        device.workspace.push_bytes(b"rows", "rows/0123456789abcdef01234567.raw")
         device.workspace.push_bytes(b"model", "models/0123456789ab/model.tflite")
         release = device.workspace.push_bytes(b"model", "releases/my model/0123456789ab/model.tflite")
         device.workspace.sh('ln -s 0123456789ab "${1%/*/*}/current"', release.path)
@@ -266,6 +267,24 @@ def test_removing_leaves_nothing_behind(sshd_board, tmp_path):
     assert (gone.existed, gone.left) == (True, ())
     assert everything(sshd_board) == before
     assert not remove_from_board("pi4").existed
+
+
+def test_empty_folders_of_ours_prove_themselves_and_go(sshd_board):
+    before = everything(sshd_board)
+    with connect(resolve("pi4")) as device:
+        pushed = device.workspace.push_bytes(b"rows", "rows/0123456789abcdef01234567.raw")
+        device.workspace.sh('rm -- "$1"', pushed.path)
+    assert remove_from_board("pi4").left == ()
+    assert everything(sshd_board) == before
+
+
+def test_f22_an_empty_folder_that_is_not_ours_stays_and_is_named(sshd_board):
+    provision("pi4")
+    mine = sshd_board.path(sshd_board.home) / ".edgekit" / "mine"
+    mine.mkdir()
+    gone = remove_from_board("pi4")
+    assert mine.is_dir()
+    assert [Path(path).name for path in gone.left] == ["mine"]
 
 
 def test_f22_files_that_are_not_ours_stay_and_are_named(sshd_board):
