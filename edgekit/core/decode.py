@@ -101,11 +101,12 @@ def _record(kind: Any, value: Any, place: str, lenient: bool) -> Any:
     fields = {field.name: field for field in dataclasses.fields(kind) if field.init}
     for key in value:
         if key not in fields and not lenient:
-            guess = nearest(str(key), fields)
+            wanted = [name for name, field in fields.items() if not field.metadata.get("given")]  # by a document
+            guess = nearest(str(key), wanted)
             raise _Mismatch(
                 _join(place, str(key)),
                 f"unknown key {key!r}",
-                f"did you mean {guess!r}?" if guess else f"known keys: {', '.join(fields)}",
+                f"did you mean {guess!r}?" if guess else f"known keys: {', '.join(wanted)}",
             )
     given = {}
     for name, field in fields.items():

@@ -28,7 +28,11 @@ def read_toml(path: Path, *, error: type[EdgekitError] = UsageError) -> dict[str
         raise error(f"no such file: {path}") from None
     except OSError as problem:
         raise error(f"cannot read {path}: {problem.strerror}") from problem
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+    except UnicodeDecodeError as problem:
+        raise error(f"{path} is not UTF-8: {problem}", hint="save it as UTF-8 text") from problem
+    except RecursionError as problem:
+        raise error(f"{path} is not valid TOML: nested too deeply", hint="write it with fewer brackets") from problem
+    except tomllib.TOMLDecodeError as problem:
         raise error(f"{path} is not valid TOML: {problem}", hint="mend the line that the message names") from problem
 
 

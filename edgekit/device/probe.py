@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from edgekit.core.errors import AuthenticationError, DeviceError, EdgekitError, HostKeyError
@@ -52,6 +53,9 @@ def probe(target: Target) -> Probed:
         return Probed(complaint=error.message, hint=hint, notices=notices)
     except DeviceError as error:
         hint = f"when the board answers: {again}; it proposes a profile"
+        if target.ssh and not re.search(r"[.:]", target.ssh.alias) and "no such host name" in error.message:
+            phone = f"edgekit devices add {target.name} --profile android-arm64-adb --replace"
+            hint = f"if that is the serial number of a phone (`adb devices`): {phone}; else, {hint}"
         return Probed(complaint=error.message, hint=hint, notices=notices)
     except EdgekitError as error:  # a configuration of ssh that cannot be followed
         return Probed(complaint=error.message, hint=error.hint or again, notices=notices)

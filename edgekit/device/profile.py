@@ -111,7 +111,7 @@ class Profile:
             application take it; empty: none.
     """
 
-    name: str
+    name: str = field(metadata={"given": True})
     title: str = field(metadata=_TEXT)
     transport: Literal["local", "ssh", "adb"] = "ssh"
     model: str | None = field(default=None, metadata=_TEXT)
@@ -217,6 +217,8 @@ def read_profile(path: Path) -> Profile:
     Raises:
         UsageError: not readable, not TOML, a misspelt key, a value that does not fit; with the line.
     """
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise UsageError(f"{printable(str(path))} is not a file", hint="take it out of the folder of profiles")
     value = read_toml(path)
     lines = functools.partial(line_of, path.read_text(encoding="utf-8"))
     if "name" in value:

@@ -40,7 +40,8 @@ def _system(profile: Profile, facts: Facts) -> _Found:
     elif memory and profile.ram_mb and memory < (min(profile.ram_mb) << 20) * 0.6:  # firmware and GPU take some of it
         yield "memory", "the board has less memory than any board of its profile", ""
     if facts.python is None and facts.system != "Android":
-        yield "no-python", "no Python 3 on the board", "`edgekit devices provision` says what can run there instead"
+        hint = "`edgekit devices provision NAME --dry-run` says what can run there instead"
+        yield "no-python", "no Python 3 on the board", hint
 
 
 def _cores(profile: Profile, facts: Facts) -> _Found:

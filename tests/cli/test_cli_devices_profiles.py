@@ -63,6 +63,22 @@ def test_a_new_board_that_is_off_is_added_with_what_to_do_next(edgekit):
     assert "edgekit devices check bench" in " ".join(ran.out.split())
 
 
+def test_a_serial_number_instead_of_an_address_is_told_which_profile_reaches_it(edgekit):
+    ran = edgekit("devices", "add", "phone", "--host", "R58M12ABCDE", env={"COLUMNS": "300"})
+    said = "edgekit devices add phone --profile android-arm64-adb --replace"
+    assert ran.status == 0
+    assert said in " ".join(ran.out.split())
+    assert edgekit(*said.split()[1:]).status == 0
+    entry = edgekit("devices", "list", "--json").document["devices"][0]
+    assert (entry["host"], entry["profile"]) == ("R58M12ABCDE", "android-arm64-adb")
+
+
+def test_the_list_shows_the_profile_that_is_really_used(edgekit):
+    edgekit("devices", "add", "bench", "--host", "192.0.2.1", "--no-probe")
+    row = next(line for line in edgekit("devices", "list").out.splitlines() if line.split()[:1] == ["bench"])
+    assert row.split()[2] == "generic"
+
+
 def test_a_board_is_not_asked_where_nobody_wants_it(edgekit):
     ran = edgekit("devices", "add", "bench", "--host", "192.0.2.1", "--no-probe", "--json")
     assert (ran.status, ran.document["probe"]) == (0, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import jsonschema
 import pytest
@@ -153,6 +154,39 @@ def test_a_wrong_profile_is_refused_with_file_line_and_key(tmp_path, text, compl
     with pytest.raises(UsageError, match=complaint) as caught:
         read_profile(path)
     assert str(path) in caught.value.message
+
+
+def test_the_keys_that_are_proposed_are_those_that_a_file_may_have(tmp_path):
+    path = tmp_path / "board.toml"
+    path.write_text('title = "x"\nProxyCommand = "y"')
+    with pytest.raises(UsageError) as caught:
+        read_profile(path)
+    assert caught.value.hint.startswith("known keys: title, ")
+
+
+def test_a_profile_that_is_nested_too_deeply_is_refused(tmp_path):
+    path = tmp_path / "board.toml"
+    path.write_text("title = " + "[" * 100_000)
+    with pytest.raises(UsageError, match="nested too deeply"):
+        read_profile(path)
+
+
+def test_a_profile_that_is_not_utf_8_is_refused_with_what_to_do(tmp_path):
+    path = tmp_path / "board.toml"
+    path.write_bytes('title = "Plättchen"'.encode("latin-1"))
+    with pytest.raises(UsageError, match="not UTF-8") as caught:
+        read_profile(path)
+    assert "UTF-8" in caught.value.hint
+
+
+def test_a_pipe_in_the_search_path_is_named_and_not_waited_for(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "folder.toml").mkdir()
+    monkeypatch.setenv("EDGEKIT_PROFILES", str(tmp_path))
+    found, notices = all_profiles()
+    assert set(found) >= SHIPPED
+    assert [notice.code for notice in notices] == ["broken-profile", "broken-profile"]
+    assert all("is not a file" in notice.message and notice.hint for notice in notices)
 
 
 def test_a_misspelt_key_gets_the_nearest_one(tmp_path):

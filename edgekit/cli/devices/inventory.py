@@ -32,7 +32,8 @@ def list_(*, out: Output) -> None:
     over_adb = {name for name, (profile, _) in profiles.items() if profile.transport == "adb"}
     for e in entries:
         key = "none" if e.profile in over_adb else "pinned" if e.host_key else "known_hosts"
-        rows.append((e.name, f"{e.host}:{e.port}" if e.port else e.host, e.profile or e.name, key))
+        profile = e.profile or (e.name if e.name in profiles else "generic")
+        rows.append((e.name, f"{e.host}:{e.port}" if e.port else e.host, profile, key))
     kinds = [(p.name, p.title, p.abi or "any", _whose(path)) for p, path in profiles.values()]
     document = {
         "devices": to_json(entries),
