@@ -23,6 +23,21 @@ def test_the_document_of_a_dry_run_has_the_plan(edgekit):
     assert document["plan"]["bytes_to_send"] > 1_000_000
 
 
+def test_what_was_tried_and_works_is_not_said_to_be_tried_later(edgekit, sshd_board: Sshd):
+    assert "if it does not load there" in edgekit("devices", "provision", "pi4", "--dry-run").out
+    done = edgekit("devices", "provision", "pi4")
+    assert "works on pi4" in done.out
+    assert "if it does not load there" not in done.out
+
+
+def test_the_document_of_a_download_is_still_that_of_this_command(edgekit):
+    document = edgekit(
+        "devices", "provision", "--download-only", "--abi", "x86_64", "--libc-version", "2.39", "--json"
+    ).document
+    assert document["command"] == "devices provision"
+    assert document["next_command"] == "edgekit devices provision NAME"
+
+
 def test_a_board_is_provisioned_and_edgekit_removed_again(edgekit, sshd_board: Sshd):
     done = edgekit("devices", "provision", "pi4", "--json")
     assert done.document["runtime"]["uploaded_bytes"] > 1_000_000

@@ -101,7 +101,7 @@ def _tables(done: Provisioned) -> list[Any]:
     if plan.ruled_out:
         shown.append(rows_table(("not", "because"), [(out.what, out.reason) for out in plan.ruled_out]))
     later = plan.choices[1:]
-    if later:
+    if later and done.runtime is None:
         names = ", ".join(dict.fromkeys(_name(choice) for choice in later))
         shown.append(f"if it does not load there, these are tried: {names}")
     if done.runtime is not None:
@@ -195,7 +195,7 @@ def _download(
             "cache": str(got.cache),
             "folders": got.folders,
             "files": to_json(got.files),
-            "command": got.command,
+            "next_command": got.command,
             "warnings": to_json(got.notices),
         },
         rows_table(("in the cache now", "size", "needs glibc"), rows, right=(1,)),
