@@ -196,3 +196,9 @@ def test_without_an_ssh_client_the_configuration_is_still_read(ssh_config, monke
     ssh = resolve("pi4").ssh
     assert (ssh.hostname, ssh.port, ssh.user, ssh.identity_files) == ("192.0.2.4", 2204, "kim", (Path("/keys/one"),))
     assert [notice.code for notice in ssh.notices] == ["no-ssh-client"]
+
+
+@pytest.mark.parametrize("option", ["ssh_config", "identity_file"])
+def test_a_path_that_no_file_system_can_have_is_no_such_file(option, tmp_path, ssh_config):
+    with pytest.raises(UsageError, match="no such"):
+        resolve("pi4", **{option: tmp_path / ("a" * 300) / "id"})

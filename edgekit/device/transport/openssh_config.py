@@ -96,9 +96,9 @@ def resolve(
             raise UsageError(f"{value!r} cannot be a {what}", hint="names begin with a letter or a digit")
     if config is not None and str(config) != "none":  # ssh's own word for no configuration at all
         config = config.expanduser().absolute()
-        if not config.is_file():
+        if not _is_file(config):
             raise UsageError(f"no such file: {config}", hint="correct --ssh-config or EDGEKIT_SSH_CONFIG")
-    if identity_file is not None and not identity_file.expanduser().is_file():
+    if identity_file is not None and not _is_file(identity_file.expanduser()):
         raise UsageError(f"no such key file: {identity_file}", hint="correct --identity-file or the inventory")
     client = shutil.which("ssh")
     if client:
@@ -107,6 +107,13 @@ def resolve(
     else:
         options, notices = _parsed(host, port=port, user=user, default_port=default_port, config=config)
     return _settings(host, options, identity_file, config, notices)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long for any file system
+        return False
 
 
 def _asked(
