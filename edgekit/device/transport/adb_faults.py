@@ -14,7 +14,7 @@ def no_device(name: str, serial: str, attached: Mapping[str, str]) -> DeviceErro
         return UnreachableError(
             f"{name}: no Android device is attached",
             hint="connect it by USB with `USB debugging` switched on in its developer options, or over the network: "
-            f"`edgekit devices add {name} --host ADDRESS:PORT --profile android-arm64-adb`",
+            f"`edgekit devices add {name} --host ADDRESS:PORT --profile android-arm64-adb --replace`",
         )
     return UnreachableError(
         f"{name}: no Android device {printable(serial)!r} is attached; there is: {listed(attached)}",
@@ -27,7 +27,7 @@ def several(name: str, attached: Mapping[str, str]) -> DeviceError:
     """No serial was given and there is a choice."""
     return DeviceError(
         f"{name}: several Android devices are attached: {listed(attached)}",
-        hint=f"`edgekit devices add {name} --host SERIAL --profile android-arm64-adb` says which one",
+        hint=f"`edgekit devices add {name} --host SERIAL --profile android-arm64-adb --replace` says which one",
         details={"attached": dict(attached)},
     )
 

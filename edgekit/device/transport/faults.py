@@ -18,9 +18,9 @@ class Stalled(Exception):
 def no_such_host(error: Exception, *, name: str, settings: SshSettings) -> UnreachableError:
     """The name resolution failed."""
     host = settings.hostname
-    hint = f"check the name, or give the address: `edgekit devices add {name} --host ADDRESS`"
+    hint = f"check the name, or give the address: `edgekit devices add {name} --host ADDRESS --replace`"
     if settings.alias == host == name:
-        hint = f"add `Host {name}` to your ssh configuration, or `edgekit devices add {name} --host ADDRESS`"
+        hint = f"add `Host {name}` to your ssh configuration, or `edgekit devices add {name} --host ADDRESS --replace`"
     temporary = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
     why = "the name server does not answer" if temporary else "no such host name"
     return UnreachableError(f"{name}: cannot find {printable(host)!r}: {why}", hint=hint)
