@@ -38,4 +38,5 @@ def rollback(
             "stable_path": release.stable_path,
         },
     }
-    out.answer(document, f"{release.name} {release.id} is current on {device} now; {release.previous} was")
+    was = f"; {release.previous} was" if release.previous else ""
+    out.answer(document, f"{release.name} {release.id} is current on {device} now{was}")

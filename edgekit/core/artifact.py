@@ -323,7 +323,11 @@ def open_artifact(model: Path) -> Artifact:
     if not model.is_file():
         raise ModelError(f"no such file: {model}", hint="check the path; `edgekit optimize` makes a .tflite")
     path = manifest_path(model)
-    if not path.is_file():
+    try:
+        beside = path.is_file()
+    except OSError:  # the model's name is so long already that this one is too long
+        beside = False
+    if not beside:
         return Artifact(path=model, manifest=None)
     try:
         value = json.loads(path.read_bytes())

@@ -18,6 +18,9 @@ GOING_BACK_FAILED = "going back failed"
 _LIMIT_S = 120.0
 _OUTPUT_LIMIT = 1 << 20
 _SHOWN = 4000
+_BY_HAND = "run it on the board by hand, or change after_activate in the board's profile"
+#: a pipe ends when its last writer does, so such a command looks as if it had not ended
+_KEEPS_OUTPUT = f"what it leaves running must let go of its output: `PROGRAM >/dev/null 2>&1 &`; else {_BY_HAND}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +52,7 @@ def after_activate(device: Device, argv: Sequence[str]) -> Hook | None:
         done = without_lock(device.transport).run(list(argv), timeout_s=_LIMIT_S, output_limit_bytes=_OUTPUT_LIMIT)
     except DeadlineError as error:
         hook = Hook(argv=tuple(argv), exit_status=128 + 9, output="")
-        raise _failed(device, hook, f"did not end in {_LIMIT_S:.0f} s") from error
+        raise _failed(device, hook, f"did not end in {_LIMIT_S:.0f} s", hint=_KEEPS_OUTPUT) from error
     lines = (done.stdout[-_SHOWN:] + done.stderr[-_SHOWN:]).decode("utf-8", "replace").splitlines()
     hook = Hook(argv=tuple(argv), exit_status=done.exit_status, output="\n".join(map(printable, lines)))
     if done.exit_status != 0:
@@ -87,9 +90,9 @@ def go_back(
     return ""
 
 
-def _failed(device: Device, hook: Hook, what: str) -> DeviceError:
+def _failed(device: Device, hook: Hook, what: str, *, hint: str = _BY_HAND) -> DeviceError:
     return DeviceError(
         f"{device.name}: after_activate `{printable(quoted(hook.argv))[:120]}` {what}",
-        hint="run it on the board by hand, or change after_activate in the board's profile",
+        hint=hint,
         details={"after_activate": to_json(hook)},
     )

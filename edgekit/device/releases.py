@@ -216,8 +216,8 @@ def state(workspace: Workspace, name: str) -> Links:
 
 
 def names(workspace: Workspace) -> tuple[str, ...]:
-    """Models that have a current release on the board."""
-    return tuple(model.name for model in deployed(workspace) if model.current is not None)
+    """Models that have a current release on the board, or one to roll back to."""
+    return tuple(model.name for model in deployed(workspace) if model.current or model.previous)
 
 
 def deployed(workspace: Workspace) -> tuple[Deployed, ...]:
@@ -312,11 +312,15 @@ def _nothing_before(workspace: Workspace, name: str, to: str | None) -> DeviceEr
     if to is not None and active:
         return DeviceError(f"{workspace.name}: {name} {active} is current already; nothing was changed")
     what = f"{name} has no previous release" if active else f"no release of {name} is active"
-    known = [other for other in names(workspace) if other != name]
-    return DeviceError(
-        f"{workspace.name}: {what}; nothing was changed",
-        hint=f"released there: {', '.join(known)}" if known and not active else "deploy another version first",
-    )
+    models = deployed(workspace)
+    kept = [one.id for model in models if model.name == name for one in model.releases if one.state == "kept"]
+    known = [model.name for model in models if model.name != name and (model.current or model.previous)]
+    hint = "deploy another version first"
+    if kept:
+        hint = f"others are kept there: --to {kept[0]}{''.join(f' or {other}' for other in kept[1:])}"
+    elif known and not active:
+        hint = f"released there: {', '.join(known)}"
+    return DeviceError(f"{workspace.name}: {what}; nothing was changed", hint=hint)
 
 
 def _sha256(artifact: Artifact) -> str:
@@ -326,6 +330,19 @@ def _sha256(artifact: Artifact) -> str:
         return sha256_file(artifact.path)
     except OSError as error:
         raise TransferError(f"cannot read {artifact.path}: {error.strerror or error}", hint="check the path") from error
+
+
+def check_name(name: str) -> None:
+    """Whether a model can have this name on any board.
+
+    Raises:
+        UsageError: it is empty or a path, or no file system takes it.
+    """
+    if name in ("", ".", "..") or len(name.encode(errors="replace")) > 255 or re.search(r"[\x00-\x1f\x7f/]", name):
+        raise UsageError(
+            f"{printable(name)[:200]!r} cannot be the name of a release",
+            hint="choose another: --name NAME, with no `/` and no control characters, at most 255 bytes",
+        )
 
 
 def _part(workspace: Workspace, name: str) -> str:
@@ -342,6 +359,7 @@ def _folder(workspace: Workspace, name: str) -> str:
 _REFUSED = {
     scripts.NO_FOLDER: ("it is not on the board", "deploy it again"),
     scripts.NOT_WHOLE: ("its model is not there or damaged", "deploy that version again: a damaged file is replaced"),
+    scripts.CANNOT_LINK: (None, "move what is in the way of the link on the board, or choose another --name"),
     scripts.NEVER_ACTIVE: ("it failed, or was never active", "deploy that version: it is tested on the board first"),
     scripts.IS_A_LINK: ("its folder is a link on the board", "remove the link there, or choose another --name"),
 }
@@ -350,7 +368,8 @@ _REFUSED = {
 def _links(workspace: Workspace, done: Completed, what: str) -> Links:
     found = re.fullmatch(r"([0-9a-f]{12}|-) ([0-9a-f]{12}|-)\n?", done.text)
     if done.exit_status != 0 or not found:
-        why, hint = _REFUSED.get(done.exit_status, (done.complaint or f"exit status {done.exit_status}", None))
+        why, hint = _REFUSED.get(done.exit_status, (None, None))
+        why = why or done.complaint or f"exit status {done.exit_status}"
         raise DeviceError(f"{workspace.name}: {what}: {why}; nothing was changed", hint=hint)
     current, previous = (None if link == "-" else link for link in found.groups())
     return current, previous

@@ -15,7 +15,14 @@ _COMMON = (
     HASH
     + r"""
 LC_ALL=C; export LC_ALL; umask 077
-link() { if [ -L "$1" ]; then readlink "$1"; else echo -; fi; }
+# somebody's own link to elsewhere is no release: it counts as none, and the next switch takes its place
+link() {
+  case $(readlink "$1" 2>/dev/null) in
+    *[!0-9a-f]*) echo - ;;
+    ????????????) readlink "$1" ;;
+    *) echo - ;;
+  esac
+}
 durable() { sync "$@" 2>/dev/null || sync 2>/dev/null || :; }
 whole() {
   [ -d "$1" ] && [ ! -L "$1" ] && [ -f "$1/model.tflite" ] && [ ! -L "$1/model.tflite" ] || return 1

@@ -73,6 +73,7 @@ def deploy(
         runtime, reach, on_event: see :func:`edgekit.benchmark`.
 
     Raises:
+        UsageError: no release can have that name.
         ModelError: the board's runtime lacks an op version of the model, or cannot run it.
         DeviceError: not reachable, no space, damaged on the way, or the model does not work there; ``details`` of a
             deploy that was undone has ``deployment``.
@@ -88,6 +89,7 @@ def deploy(
     from edgekit.verbs.boards import Reach, open_board
 
     artifact = open_model(model)
+    releases.check_name(artifact.name if name is None else name)
     chosen = make_plan(plan) if isinstance(plan, str) else plan
     stateful = is_stateful(artifact)
     with open_board(device, reach or Reach(), check_runtime(runtime), on_event, stateful=stateful) as board:

@@ -42,7 +42,7 @@ def rollback(
 ) -> Release:
     """Makes the previous release of a model the current one; a second call undoes the first.
 
-    Where the profile's ``after_activate`` fails then, what was current is current again.
+    Where the profile's ``after_activate`` fails then, what was current is current again, if anything was.
 
     Args:
         name: of the release; None: the only one there is.
@@ -54,17 +54,19 @@ def rollback(
     Raises:
         DeviceError: there is no previous release, it is damaged, or ``after_activate`` failed.
         BusyError: somebody else uses the board.
-        UsageError: several models are deployed and none is named; no release is called ``to``.
+        UsageError: several models are deployed and none is named; no release can have that name, or is called ``to``.
     """
     from edgekit.device import releases
     from edgekit.verbs.boards import Reach
 
+    if name is not None:
+        releases.check_name(name)
     way = reach or Reach()
     with way.connect(way.target(device)) as board, way.lock(board, on_event):
         name = _named(board, name)
         before = releases.state(board.workspace, name)
         release = releases.rollback(board.workspace, name, to=to)
-        _restart(board, name, before)
+        _restart(board, release, before)
         return release
 
 
@@ -102,7 +104,7 @@ def _named(board: Device, name: str | None) -> str:
     return known[0]
 
 
-def _restart(board: Device, name: str, before: tuple[str | None, str | None]) -> None:
+def _restart(board: Device, release: Release, before: tuple[str | None, str | None]) -> None:
     """The profile's command; where it fails, back again."""
     from edgekit.core.errors import DeviceError
     from edgekit.device.after_activate import GOING_BACK_FAILED, after_activate, go_back
@@ -111,7 +113,10 @@ def _restart(board: Device, name: str, before: tuple[str | None, str | None]) ->
     try:
         after_activate(board, command)
     except DeviceError as error:
-        trouble = go_back(board, name, before, command)
+        if before[0] is None:
+            now = f"{release.id} is current all the same: nothing was before"
+            raise DeviceError(f"{error.message}; {now}", hint=error.hint, details=error.details) from error
+        trouble = go_back(board, release.name, before, command)
         now = ", ".join(filter(None, (f"{before[0]} is current again", trouble)))
         if trouble.startswith(GOING_BACK_FAILED):
             now = trouble

@@ -18,7 +18,8 @@ from edgekit.device.workspace import Workspace
 def artifact(tmp_path):
     def make(content: bytes | None = None, name: str = "digits") -> Artifact:
         path = tmp_path / f"{name}.tflite"
-        path.write_bytes(os.urandom(1000) if content is None else content)
+        # without X, which is what damages a model here
+        path.write_bytes(os.urandom(1000).replace(b"X", b"Y") if content is None else content)
         return Artifact(path=path, manifest=None)
 
     return make
@@ -87,6 +88,14 @@ def test_rolling_back_a_wrong_name_lists_what_is_there(device, artifact):
     assert "digits" in caught.value.hint
 
 
+def test_what_is_kept_can_be_named_where_there_is_no_previous_release(device, artifact):
+    first, second = deploy(device, artifact()), deploy(device, artifact())
+    device.transport.run(["rm", f"{second.path}/../previous"])
+    with pytest.raises(DeviceError, match="digits has no previous release") as caught:
+        releases.rollback(device.workspace, "digits")
+    assert f"--to {first.id}" in caught.value.hint
+
+
 def test_f33_five_releases_are_kept_and_the_previous_and_foreign_ones_always(device, artifact):
     made = [deploy(device, artifact()) for _ in range(3)]
     releases.rollback(device.workspace, "digits")  # current: the second, previous: the third
@@ -111,11 +120,21 @@ def test_a_release_that_is_not_there_cannot_be_activated(device, artifact):
     assert releases.state(device.workspace, "digits") == (None, None)
 
 
+@pytest.mark.parametrize("target", ["/etc", "../elsewhere", "no release"])
+def test_f22_a_link_of_somebody_else_counts_as_no_release_and_is_replaced(device, artifact, target):
+    first = deploy(device, artifact())
+    device.transport.run(["sh", "-c", 'cd "$1/.." && rm current && ln -s "$2" current', "sh", first.path, target])
+    assert releases.state(device.workspace, "digits") == (None, None)
+    second = deploy(device, artifact())
+    assert releases.state(device.workspace, "digits") == (second.id, None)
+
+
 def test_f22_a_folder_in_the_place_of_the_link_is_left_alone(device, artifact):
     release = releases.publish(device.workspace, artifact())
     device.transport.run(["mkdir", f"{release.path}/../current"])
-    with pytest.raises(DeviceError, match="current is not a link"):
+    with pytest.raises(DeviceError, match="current is not a link") as caught:
         releases.activate(device.workspace, release)
+    assert "move what is in the way" in caught.value.hint
     assert device.transport.run(["ls", "-A", f"{release.path}/../current"]).text == ""
 
 

@@ -223,7 +223,33 @@ def test_a_roll_back_whose_command_fails_is_undone(sshd_board: Sshd, old, new):
     assert (there().current, there().previous) == (identity(new), identity(old))
 
 
+def test_a_roll_back_from_nothing_stays_where_its_command_fails(sshd_board: Sshd, old, new):
+    deploy(old)
+    deploy(new)
+    sshd_board.path(f"{sshd_board.home}/.edgekit/releases/door/current").unlink()
+    hook("false")
+    with pytest.raises(DeviceError, match=f"failed with status 1; {identity(old)} is current all the same"):
+        edgekit.rollback(device="pi4")
+    assert there().current == identity(old)
+
+
+def test_a_command_whose_children_keep_its_output_is_told_why_it_did_not_end(sshd_board: Sshd, old, monkeypatch):
+    monkeypatch.setattr("edgekit.device.after_activate._LIMIT_S", 1.0)
+    hook("sh", "-c", "sleep 6 & echo started")
+    with pytest.raises(DeviceError, match="after_activate .* did not end in 1 s") as caught:
+        deploy(old)
+    assert ">/dev/null 2>&1 &" in caught.value.hint
+
+
 # -------------------------------------------------------------------------------------------------------- roll back
+
+
+def test_a_lost_link_to_the_current_release_does_not_hide_the_previous_one(sshd_board: Sshd, old, new):
+    deploy(old)
+    deploy(new)
+    sshd_board.path(f"{sshd_board.home}/.edgekit/releases/door/current").unlink()
+    back = edgekit.rollback(device="pi4")  # there is one model, so nobody has to name it
+    assert (back.id, back.previous, there().current) == (identity(old), None, identity(old))
 
 
 def test_any_release_that_was_current_once_can_be_named(sshd_board: Sshd, old, new, tmp_path: Path):
@@ -260,3 +286,21 @@ def test_f31_without_a_previous_release_the_current_one_stays(sshd_board: Sshd, 
     with pytest.raises(DeviceError, match="has no previous release; nothing was changed"):
         edgekit.rollback(device="pi4")
     assert there().current == identity(old)
+
+
+# ----------------------------------------------------------------------------------------------------------- names
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "a\nb", "\x1b[31m", "y" * 256, "ü" * 128])
+def test_f23_a_name_that_no_release_can_have_is_found_before_the_board_is_asked(old, name):
+    away = edgekit.Reach(host="127.0.0.1", port=1)  # nobody listens there
+    with pytest.raises(UsageError, match="cannot be the name of a release"):
+        edgekit.deploy(old, device="pi4", name=name, plan=None, reach=away)
+    with pytest.raises(UsageError, match="cannot be the name of a release"):
+        edgekit.rollback(name, device="pi4", reach=away)
+
+
+def test_f23_a_file_name_as_long_as_they_can_be_is_deployed(sshd_board: Sshd, old, tmp_path: Path):
+    bare = tmp_path / f"{'x' * 247}.tflite"
+    bare.write_bytes(old.path.read_bytes())
+    assert edgekit.deploy(bare, device="pi4", plan=None).release.name == "x" * 247
