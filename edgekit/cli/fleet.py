@@ -109,7 +109,7 @@ def _failures(outcome: BoardOutcome[T]) -> tuple[EdgekitError, ...]:
     return () if outcome.error is None else (outcome.error,)
 
 
-class _SomeFailed(EdgekitError):
+class BoardsFailed(EdgekitError):
     """Several boards, of which some are not done; its status is that of the first failure."""
 
     def __init__(self, message: str, *, hint: str | None, exit_code: int) -> None:
@@ -132,7 +132,7 @@ def _together(failed: Mapping[str, Sequence[EdgekitError]], asked: int) -> Edgek
     hint = "\n".join(f"{_names(names)}: {text}" for text, names in ways_out.items())
     interrupted = any(isinstance(found[0], Interrupted) for found in failed.values())
     first = next(iter(failed.values()))[0]
-    return _SomeFailed(
+    return BoardsFailed(
         f"{asked - len(failed)} of {asked} boards done; {which}",
         hint=hint or None,
         exit_code=Interrupted.exit_code if interrupted else first.exit_code,
