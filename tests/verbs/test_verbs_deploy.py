@@ -236,7 +236,7 @@ def test_a_roll_back_from_nothing_stays_where_its_command_fails(sshd_board: Sshd
 def test_a_command_whose_children_keep_its_output_is_told_why_it_did_not_end(sshd_board: Sshd, old, monkeypatch):
     monkeypatch.setattr("edgekit.device.after_activate._LIMIT_S", 1.0)
     hook("sh", "-c", "sleep 6 & echo started")
-    with pytest.raises(DeviceError, match="after_activate .* did not end in 1 s") as caught:
+    with pytest.raises(DeviceError, match=r"after_activate .* did not end in 1 s") as caught:
         deploy(old)
     assert ">/dev/null 2>&1 &" in caught.value.hint
 
