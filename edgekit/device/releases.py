@@ -359,10 +359,12 @@ def _folder(workspace: Workspace, name: str) -> str:
 _REFUSED = {
     scripts.NO_FOLDER: ("it is not on the board", "deploy it again"),
     scripts.NOT_WHOLE: ("its model is not there or damaged", "deploy that version again: a damaged file is replaced"),
-    scripts.CANNOT_LINK: (None, "move what is in the way of the link on the board, or choose another --name"),
     scripts.NEVER_ACTIVE: ("it failed, or was never active", "deploy that version: it is tested on the board first"),
     scripts.IS_A_LINK: ("its folder is a link on the board", "remove the link there, or choose another --name"),
 }
+
+
+_MOVE_IT = "move what is in the way of the link on the board, or choose another --name"
 
 
 def _links(workspace: Workspace, done: Completed, what: str) -> Links:
@@ -370,6 +372,9 @@ def _links(workspace: Workspace, done: Completed, what: str) -> Links:
     if done.exit_status != 0 or not found:
         why, hint = _REFUSED.get(done.exit_status, (None, None))
         why = why or done.complaint or f"exit status {done.exit_status}"
+        if done.exit_status == scripts.CANNOT_LINK:
+            in_the_way = "is not a link" in why  # the script's own words
+            hint = _MOVE_IT if in_the_way else "the user needs write permission and some space in the model's folder"
         raise DeviceError(f"{workspace.name}: {what}: {why}; nothing was changed", hint=hint)
     current, previous = (None if link == "-" else link for link in found.groups())
     return current, previous

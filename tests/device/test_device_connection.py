@@ -187,6 +187,7 @@ def test_f05_a_wrong_key_gets_one_clear_error(sshd_board, tmp_path):
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "wrong")], check=True)
     error = fails(AuthenticationError, "was not let in", identity_file=tmp_path / "wrong")
     assert error.details["tried"] == [str(tmp_path / "wrong")]
+    assert f"`ssh-copy-id -p {sshd_board.port} {sshd_board.user}@127.0.0.1`" in error.hint
 
 
 def test_f05_a_wrong_user_gets_one_clear_error(sshd_board):

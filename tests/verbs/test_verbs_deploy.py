@@ -252,6 +252,22 @@ def test_a_lost_link_to_the_current_release_does_not_hide_the_previous_one(sshd_
     assert (back.id, back.previous, there().current) == (identity(old), None, identity(old))
 
 
+def test_f18_a_roll_back_in_a_folder_without_write_permission_says_so(sshd_board: Sshd, old, new):
+    if sshd_board.user != "pi":
+        pytest.skip("needs a user who is not root")
+    deploy(old)
+    deploy(new)
+    folder = sshd_board.path(f"{sshd_board.home}/.edgekit/releases/door")
+    folder.chmod(0o555)
+    try:
+        with pytest.raises(DeviceError, match="Permission denied; nothing was changed") as caught:
+            edgekit.rollback(device="pi4")
+    finally:
+        folder.chmod(0o755)
+    assert "write permission" in caught.value.hint
+    assert there().current == identity(new)
+
+
 def test_any_release_that_was_current_once_can_be_named(sshd_board: Sshd, old, new, tmp_path: Path):
     third = a_model(tmp_path, 3)
     for artifact in (old, new, third):

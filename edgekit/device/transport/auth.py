@@ -100,7 +100,8 @@ class _Attempt:
                 hint=f"load it into an agent first: `ssh-add {key}`",
             )
         tried = ", ".join(self.tried) or "no key was found"
-        hint = f"`ssh-copy-id {who}` puts your key there; --identity-file names another key, --user another user"
+        port = f"-p {self.settings.port} " if self.settings.port != 22 else ""
+        hint = f"`ssh-copy-id {port}{who}` puts your key there; --identity-file names another key, --user another user"
         if ask is None and {"password", "keyboard-interactive"} & set(self.allowed):
             hint += "; a password is asked for only on a terminal"
         if self.notes:
