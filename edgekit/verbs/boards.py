@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekit.core.errors import UsageError
 from edgekit.core.events import EventSink, task
 from edgekit.core.notice import Notice
 from edgekit.device.connect import Device, connect
@@ -48,8 +49,13 @@ class Reach:
         """The board that ``name`` means.
 
         Raises:
-            UsageError: unknown name, malformed address.
+            UsageError: unknown name, malformed address, or several names where one board is meant.
         """
+        if not isinstance(name, str):
+            raise UsageError(
+                f"one board is meant here, not {name!r}",
+                hint="call it once for each board; edgekit.benchmark and the command line take several",
+            )
         return resolve(
             name,
             host=self.host,

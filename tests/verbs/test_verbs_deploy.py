@@ -12,7 +12,7 @@ import numpy
 import pytest
 import tiny_tflite
 from golden_artifact import with_golden
-from sshd_board import Sshd
+from sshd_board import ROOT, Sshd
 
 import edgekit
 from edgekit.core.artifact import Artifact, TensorData, TensorSpec
@@ -252,9 +252,8 @@ def test_a_lost_link_to_the_current_release_does_not_hide_the_previous_one(sshd_
     assert (back.id, back.previous, there().current) == (identity(old), None, identity(old))
 
 
+@pytest.mark.skipif(not ROOT, reason="needs root, for a user who is not")
 def test_f18_a_roll_back_in_a_folder_without_write_permission_says_so(sshd_board: Sshd, old, new):
-    if sshd_board.user != "pi":
-        pytest.skip("needs a user who is not root")
     deploy(old)
     deploy(new)
     folder = sshd_board.path(f"{sshd_board.home}/.edgekit/releases/door")
@@ -314,6 +313,13 @@ def test_f23_a_name_that_no_release_can_have_is_found_before_the_board_is_asked(
         edgekit.deploy(old, device="pi4", name=name, plan=None, reach=away)
     with pytest.raises(UsageError, match="cannot be the name of a release"):
         edgekit.rollback(name, device="pi4", reach=away)
+
+
+def test_several_boards_where_one_is_meant_are_refused_in_words(old):
+    with pytest.raises(UsageError, match="one board is meant here"):
+        edgekit.deploy(old, device=["pi4", "pi5"], plan=None)
+    with pytest.raises(UsageError, match="one board is meant here"):
+        edgekit.rollback(device=["pi4", "pi5"])
 
 
 def test_f23_a_file_name_as_long_as_they_can_be_is_deployed(sshd_board: Sshd, old, tmp_path: Path):
