@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 pytest_plugins = ["sshd_board", "adb_board", "termux_board", "faulty_network", "emulated_board", "shelf"]
+
+
+def pytest_configure() -> None:
+    """A shell without job control starts its background jobs deaf to Ctrl-C, and they hand that on: tests press it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

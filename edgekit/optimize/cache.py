@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
@@ -20,6 +21,15 @@ _RECORD = "step.json"
 _ATTEMPTS = 10
 _ROOM = "free some space, or set EDGEKIT_HOME to a folder that you can write to"
 _ABANDONED_S = 2 * 24 * 3600.0  # no step may take that long
+
+_unfinished: set[Path] = set()
+
+
+@atexit.register
+def _remove_unfinished() -> None:
+    """Folders of threads that Ctrl-C does not wait for; what they waited for has died by now."""
+    for work in tuple(_unfinished):
+        shutil.rmtree(work, ignore_errors=True)
 
 
 class StepCache:
@@ -63,6 +73,7 @@ class StepCache:
             self.root.mkdir(parents=True, exist_ok=True)
             self._sweep()
             work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=self.root))
+            _unfinished.add(work)
         try:
             making = Making(work)
             try:
@@ -78,6 +89,7 @@ class StepCache:
             making.folder = final
         finally:
             shutil.rmtree(work, ignore_errors=True)
+            _unfinished.discard(work)
 
     def _put_in_place(self, work: Path, final: Path, name: str, key: Any) -> None:
         """Renames; another run may be doing the same at this moment."""

@@ -63,6 +63,13 @@ def make(folder: str) -> None:
     keras.Model(image, layers.Dense(CLASSES, activation="softmax", name="out")(hidden)).save("modern.keras")
 
 
+def forget_custom() -> None:
+    """No layer of the user's is registered any more."""
+    from edgekit.model import custom
+
+    custom._registered.clear()
+
+
 def _classifier(library: Any) -> Any:
     """Rescaling, a model within the model, a depthwise layer, batch normalization, logits; compiled."""
     layers = library.layers
