@@ -10,7 +10,6 @@ from optimize_workshop import Workshop
 
 from edgekit.core.child import Child
 
-
 _open: list[Workshop] = []
 
 
