@@ -8,16 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from edgekit.core.errors import DeviceError
-from edgekit.device.transport.first_line import FirstLine
-from edgekit.device.transport.framing import Framed, Tail
+from edgekit.device.transport.held_remote import END_LIMIT_S, HeldRemote
 from edgekit.device.transport.paramiko_door import load
 from edgekit.device.transport.protocol import complaint
 
-_END_LIMIT_S = 2.0
 _PIECE = 1 << 14
 
 
-class HeldChannel:
+class HeldChannel(HeldRemote):
     """See :class:`~edgekit.device.transport.protocol.Hold`.
 
     The server closes the command's standard input when this process is gone, however it went: the kernel closes our
@@ -25,22 +23,8 @@ class HeldChannel:
     """
 
     def __init__(self, channel: Any, marker: bytes, *, kill: Callable[[int | None], bool]) -> None:
+        super().__init__(marker)
         self._channel, self._kill = channel, kill
-        self._first = FirstLine()
-        self._framed = Framed(marker, self._first.add)
-        self._errors = Tail(marker, 1 << 14)
-        self._ended = threading.Event()
-        self._closed = False
-
-    @property
-    def said(self) -> str:
-        """See :attr:`Hold.said`."""
-        return self._first.line or ""
-
-    @property
-    def alive(self) -> bool:
-        """See :attr:`Hold.alive`."""
-        return not self._closed and not self._ended.is_set()
 
     def send(self, data: bytes) -> None:
         """See :meth:`Hold.send`."""
@@ -54,7 +38,7 @@ class HeldChannel:
         self._closed = True
         with contextlib.suppress(OSError, EOFError, load().SSHException):
             self._channel.shutdown_write()
-        if not self._ended.wait(_END_LIMIT_S):
+        if not self._ended.wait(END_LIMIT_S):
             self._kill(self._framed.pid)
         with contextlib.suppress(Exception):
             self._channel.close()
@@ -69,15 +53,11 @@ class HeldChannel:
         threading.Thread(target=self._drain, daemon=True).start()
         threading.Thread(target=self._drain_errors, daemon=True).start()
 
-    def speaks(self, timeout_s: float) -> bool:
-        """Whether it printed its first line, or ended, in time."""
-        return self._first.wait(timeout_s)
-
     def ended_first(self, *, name: str, shown: str) -> DeviceError | None:
         """The error that says why it ended; None where it has printed its first line."""
         if self._first.line is not None:
             return None
-        self._ended.wait(_END_LIMIT_S)
+        self._ended.wait(END_LIMIT_S)
         stderr = self._errors.content()
         status = int(self._channel.exit_status) if self._channel.exit_status_ready() else -1
         if self._framed.pid is None:
@@ -93,7 +73,7 @@ class HeldChannel:
             while block := self._channel.recv(_PIECE):
                 self._framed.add(block)
         with contextlib.suppress(Exception):
-            self._channel.status_event.wait(_END_LIMIT_S)
+            self._channel.status_event.wait(END_LIMIT_S)
         self._ended.set()
         self._first.end()
 

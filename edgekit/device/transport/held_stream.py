@@ -9,14 +9,11 @@ from collections.abc import Callable
 from edgekit.core.errors import DeviceError
 from edgekit.device.transport import adb_faults
 from edgekit.device.transport.adb_stream import ShellStream
-from edgekit.device.transport.first_line import FirstLine
-from edgekit.device.transport.framing import Framed, Tail
+from edgekit.device.transport.held_remote import END_LIMIT_S, HeldRemote
 from edgekit.device.transport.protocol import complaint
 
-_END_LIMIT_S = 2.0
 
-
-class HeldStream:
+class HeldStream(HeldRemote):
     """See :class:`~edgekit.device.transport.protocol.Hold`.
 
     The device closes the command's standard input when this process is gone, however it went: the kernel closes our
@@ -24,23 +21,9 @@ class HeldStream:
     """
 
     def __init__(self, serial: str, marker: bytes, *, name: str, kill: Callable[[int | None], None]) -> None:
+        super().__init__(marker)
         self._kill, self._name = kill, name
-        self._first = FirstLine()
-        self._framed = Framed(marker, self._first.add)
-        self._errors = Tail(marker, 1 << 14)
         self._stream = ShellStream(serial, name=name, out=self._framed.add, err=self._errors.add)
-        self._ended = threading.Event()
-        self._closed = False
-
-    @property
-    def said(self) -> str:
-        """See :attr:`Hold.said`."""
-        return self._first.line or ""
-
-    @property
-    def alive(self) -> bool:
-        """See :attr:`Hold.alive`."""
-        return not self._closed and not self._ended.is_set()
 
     def send(self, data: bytes) -> None:
         """See :meth:`Hold.send`."""
@@ -55,7 +38,7 @@ class HeldStream:
         if not self._ended.is_set():
             with contextlib.suppress(OSError):
                 self._stream.end_input()
-            if not self._ended.wait(_END_LIMIT_S):
+            if not self._ended.wait(END_LIMIT_S):
                 self._kill(self._framed.pid)
         self._stream.close()
 
@@ -68,15 +51,11 @@ class HeldStream:
             raise
         threading.Thread(target=self._drain, daemon=True).start()
 
-    def speaks(self, timeout_s: float) -> bool:
-        """Whether it printed its first line, or ended, in time."""
-        return self._first.wait(timeout_s)
-
     def ended_first(self, *, shown: str) -> DeviceError | None:
         """The error that says why it ended; None where it has printed its first line."""
         if self._first.line is not None:
             return None
-        self._ended.wait(_END_LIMIT_S)
+        self._ended.wait(END_LIMIT_S)
         stderr, status = self._errors.content(), self._stream.status
         if status < 0:
             return adb_faults.lost(self._name, f"running `{shown}`")
