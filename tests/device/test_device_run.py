@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy
 import pytest
 import tiny_tflite
+from golden_artifact import with_golden
 
 from edgekit.core import artifact as artifacts
-from edgekit.core.artifact import Artifact, Audit, GoldenSample, Manifest, TensorData, TensorSpec
+from edgekit.core.artifact import Artifact, GoldenSample, TensorData, TensorSpec
 from edgekit.core.errors import (
     DeadlineError,
     DeviceError,
@@ -44,47 +45,8 @@ def runtime(device: Device) -> BoardRuntime:
     return prepare_runtime(device, device.facts())
 
 
-def golden(model: Path, samples: list[list[numpy.ndarray]]) -> tuple[GoldenSample, ...]:
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(str(model))
-    interpreter.allocate_tensors()
-    made = []
-    for sample in samples:
-        for detail, array in zip(interpreter.get_input_details(), sample):
-            interpreter.set_tensor(detail["index"], array)
-        interpreter.invoke()
-        outputs = [interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()]
-        made.append(GoldenSample(inputs=tuple(map(TensorData.of, sample)), outputs=tuple(map(TensorData.of, outputs))))
-    return tuple(made)
-
-
 def an_artifact(folder: Path, content: bytes, samples: list[list[numpy.ndarray]], outputs, kind="int8") -> Artifact:
-    model = tiny_tflite.write(folder, content)
-    manifest = Manifest(
-        name="model",
-        sha256=sha256_file(model),
-        size_bytes=model.stat().st_size,
-        gzip_bytes=1,
-        kind=kind,
-        source="model.keras",
-        source_sha256="0" * 64,
-        recipe={},
-        data={},
-        preprocessing={},
-        steps=(),
-        score=None,
-        audit=Audit(full_integer=True, float_ops=(), flex_ops=(), min_runtime=None),
-        inputs=(),
-        outputs=outputs,
-        golden=golden(model, samples),
-        float_reference=None,
-        warnings=(),
-        versions={},
-        created="2026-01-01T00:00:00+00:00",
-    )
-    artifacts.write_manifest(model, manifest)
-    return artifacts.open_artifact(model)
+    return with_golden(tiny_tflite.write(folder, content), samples, outputs, kind=kind)
 
 
 @pytest.fixture
