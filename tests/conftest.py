@@ -33,11 +33,26 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[pytest.TestReport]:
     return report
 
 
+@pytest.fixture(autouse=True, scope="session")
+def lock_of_this_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests run side by side on this machine, and what fixtures of a wider scope measure must not wait either."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGEKIT_LOCK_DIR", str(tmp_path_factory.mktemp("lock")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def lock_of_this_test(
+    lock_of_this_process: None, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a test leaves locked when it ends is not in the way of the next one."""
+    monkeypatch.setenv("EDGEKIT_LOCK_DIR", str(tmp_path_factory.mktemp("lock")))
+
+
 @pytest.fixture(autouse=True)
 def edgekit_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Configuration, cache and store of a test are its own; nothing of the user's is read or written."""
     home = str(tmp_path_factory.mktemp("home"))
     monkeypatch.setenv("EDGEKIT_HOME", home)
-    monkeypatch.setenv("EDGEKIT_LOCK_DIR", home)  # tests run side by side on this machine
     monkeypatch.delenv("EDGEKIT_SSH_CONFIG", raising=False)
     monkeypatch.delenv("EDGEKIT_PROFILES", raising=False)
