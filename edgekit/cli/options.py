@@ -118,7 +118,8 @@ NumThreads = Annotated[
         help="Threads of the interpreter: 1 or 1,2,4 (default: the profile's).",
     ),
 ]
-Quick = Annotated[bool, typer.Option("--quick", help="Three processes: quick, and only indicative.")]
+Quick = Annotated[bool, typer.Option("--quick", help="Three processes: quick, and only indicative (--plan quick).")]
+Plan = Annotated[str, typer.Option("--plan", envvar="EDGEKIT_PLAN", help="quick, standard or publish.")]
 NumRuns = Annotated[
     int | None, typer.Option("--num-runs", min=1, help="Least number of measured runs per process (default 64).")
 ]

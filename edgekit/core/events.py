@@ -10,6 +10,29 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """How far the measuring of one model on one board is, for those who watch.
+
+    Attributes:
+        about: what is measured, for people: ``model, 1 thread``; a pair has two of these.
+        done, planned: processes; ``planned`` grows where the interval is still too wide.
+        median_ns, ci95_ns: of the processes so far; None before there are enough.
+        temperature_c: of the board, when last looked at; None: it does not tell.
+        waits_for: what nothing goes on without ("to cool down to 55 °C"); None: nothing is waited for.
+        until: the latest end of the wait, seconds since the epoch.
+    """
+
+    about: str
+    done: int
+    planned: int
+    median_ns: int | None = None
+    ci95_ns: tuple[int, int] | None = None
+    temperature_c: float | None = None
+    waits_for: str | None = None
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One piece of progress.
 
@@ -20,6 +43,7 @@ class Event:
         fraction: 0..1 of the task, where it is known.
         seconds: how long the task took, when finished.
         device: the board that it is about, where there are several side by side.
+        figures: what is known so far, while something is measured.
     """
 
     state: Literal["started", "progress", "finished", "note"]
@@ -28,6 +52,7 @@ class Event:
     fraction: float | None = None
     seconds: float | None = None
     device: str | None = None
+    figures: Figures | None = None
 
 
 EventSink = Callable[[Event], None]

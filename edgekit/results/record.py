@@ -6,10 +6,10 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-Kind = Literal["measurement", "artifact", "deployment"]
-KINDS: tuple[Kind, ...] = ("measurement", "artifact", "deployment")
+Kind = Literal["measurement", "artifact", "deployment", "comparison", "gate", "profile", "selftest"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _SECRET_NAME = re.compile(r"pass(word|phrase|wd)|secret|token|private_?key|credential", re.IGNORECASE)
 _URL_PASSWORD = re.compile(r"(\w://[^/\s:@]*):[^@/\s]+@")
@@ -22,13 +22,13 @@ class StoredResult:
 
     Attributes:
         id: 12 hexadecimal digits; any unambiguous beginning finds it.
-        kind: ``measurement``, ``artifact`` or ``deployment``.
+        kind: one of ``KINDS``.
         created: ISO 8601 in UTC.
         edgekit: version that made it.
         device: board's name, with ``(emulated)`` where it is none; None for artifacts.
         model: for people.
         model_sha256: of the .tflite.
-        verdict: of a measurement.
+        verdict: of a measurement, comparison, gate or self-test.
         document: the whole result as JSON values.
     """
 

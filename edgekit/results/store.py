@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edgekit.core.decode import from_json, to_json
 from edgekit.core.errors import StoreError, UsageError
@@ -136,6 +136,41 @@ class Store:
             device=called(device, is_emulated(document)),
             model=model,
             model_sha256=model_sha256,
+        )
+
+    def add(
+        self,
+        kind: Literal["comparison", "gate", "profile", "selftest"],
+        document: Mapping[str, Any],
+        *,
+        device: str,
+        model: str,
+        model_sha256: str,
+        verdict: str | None = None,
+    ) -> str:
+        """Keeps a result whose document says everything.
+
+        Args:
+            kind: what it is.
+            document: in JSON values.
+            device: the board's name.
+            model, model_sha256: what it is about; of several, the candidate.
+            verdict: the verb's own word.
+
+        Returns:
+            Its id.
+
+        Raises:
+            StoreError: see :meth:`add_measurement`.
+        """
+        return self._add(
+            kind,
+            document,
+            {},
+            device=called(device, is_emulated(document)),
+            model=model,
+            model_sha256=model_sha256,
+            verdict=verdict,
         )
 
     def list(
@@ -270,7 +305,8 @@ class Store:
     def _insert(self, row: Mapping[str, Any], details: Mapping[str, Any], samples: str | None) -> None:
         with self._database.writing() as transaction:
             transaction.insert("runs", row)
-            transaction.insert(DETAIL_TABLES[row["kind"]], {"run_id": row["id"], **details})
+            if row["kind"] in DETAIL_TABLES:
+                transaction.insert(DETAIL_TABLES[row["kind"]], {"run_id": row["id"], **details})
             if samples is not None:
                 transaction.insert("samples", {"run_id": row["id"], "gzip_base64": samples})
 

@@ -126,6 +126,7 @@ class Conditions:
         load_1min: load average.
         memory_available_bytes: as the kernel estimates it.
         boot_id: changes with every boot.
+        thermal_status: Android's, 0 (none) to 6 (shutdown).
     """
 
     temperature_c: float | None
@@ -136,6 +137,7 @@ class Conditions:
     load_1min: float | None
     memory_available_bytes: int | None
     boot_id: str | None
+    thermal_status: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from edgekit.core.errors import EdgekitError
     from edgekit.core.events import EventSink
     from edgekit.device.provision import RuntimeName
-    from edgekit.measure.measurement import MeasuredModel, Measurement
+    from edgekit.measure.measurement import Measurement
     from edgekit.measure.plan import Plan
     from edgekit.verbs.boards import Board, Reach
     from edgekit.verbs.fleet import BoardOutcome, Work
+    from edgekit.verbs.ready import Ready
 
 T = TypeVar("T")
 
@@ -35,19 +36,6 @@ class BoardBenchmark:
 
     measurements: tuple[Measurement, ...]
     errors: tuple[EdgekitError, ...]
-
-
-#: ops with tensors that outlive a run
-_STATEFUL = {
-    "BIDIRECTIONAL_SEQUENCE_LSTM",
-    "BIDIRECTIONAL_SEQUENCE_RNN",
-    "LSTM",
-    "RNN",
-    "SVDF",
-    "UNIDIRECTIONAL_SEQUENCE_LSTM",
-    "UNIDIRECTIONAL_SEQUENCE_RNN",
-    "VAR_HANDLE",
-}
 
 
 def benchmark(
@@ -124,6 +112,7 @@ def benchmarking(
     """
     from edgekit.measure.plan import make_plan
     from edgekit.verbs.boards import open_board
+    from edgekit.verbs.ready import is_stateful
 
     given: list[str | PathLike[str] | Artifact] = _listed(models)
     artifacts = [open_model(model) for model in given]
@@ -169,51 +158,40 @@ def measure_each(
     at: str | None = None,
 ) -> BoardBenchmark:
     """As :func:`measure_on`, but one that fails stops no other, and no other's measurement is lost."""
-    import dataclasses
-    from functools import partial
-
     from edgekit.core.errors import EdgekitError
-    from edgekit.device.run import new_job, push_samples, run_job
     from edgekit.measure.collect import Collected, collect_many
     from edgekit.measure.measurement import measurement_from
+    from edgekit.verbs.ready import make_ready, push_model
 
-    runs, models, notices, limits = {}, {}, {}, {}
+    ready: dict[_Key, Ready] = {}
     errors: list[EdgekitError] = []
     for artifact in artifacts:
-        digest = _digest(artifact)
         try:
-            path = at or board.device.workspace.push_file(artifact.path, f"models/{digest[:12]}/model.tflite").path
-            samples = push_samples(board.device, artifact, runtime=board.runtime, model_path=path)
+            pushed = push_model(board, artifact, at=at)
         except EdgekitError as error:
             errors.append(error)
             continue
         for threads in num_threads:
             key = _Key(f"{artifact.name}, {threads} thread{'s' * (threads > 1)}:")
-            job = new_job(
-                board.runtime,
-                model_path=path,
-                model_sha256=digest,
-                samples=samples.paths,
-                num_threads=threads,
-                cpus=board.profile.cpus,
-            )
-            runs[key] = (partial(run_job, board.device, board.runtime), job)
-            models[key] = artifact
-            limits[key] = dataclasses.replace(board.limits, deterministic=not is_stateful(artifact))
-            notices[key] = (*board.notices, *samples.notices)
+            ready[key] = make_ready(board, pushed, num_threads=threads)
     collected: Collected[_Key] = Collected()
-    if runs:
-        collected = collect_many(runs, plan=plan, limits=limits, on_event=on_event)
+    if ready:
+        collected = collect_many(
+            {key: (one.run, one.job) for key, one in ready.items()},
+            plan=plan,
+            limits={key: one.limits for key, one in ready.items()},
+            on_event=on_event,
+        )
     return BoardBenchmark(
         measurements=tuple(
             measurement_from(
                 collected.samples[key],
                 device=board.device.name,
-                model=_measured(models[key]),
-                limits=limits[key],
-                notices=notices[key],
+                model=one.model,
+                limits=one.limits,
+                notices=one.notices,
             )
-            for key in runs
+            for key, one in ready.items()
             if key in collected.samples
         ),
         errors=(*errors, *collected.errors.values()),
@@ -270,33 +248,6 @@ class _Key:
 
     def __str__(self) -> str:
         return self._text
-
-
-def is_stateful(artifact: Artifact) -> bool:
-    """Whether a run leaves something for the next one, so that outputs depend on how many there were."""
-    from edgekit.optimize.audit import audit_tflite
-
-    audit = artifact.manifest.audit if artifact.manifest else audit_tflite(artifact.path)
-    return any(name in _STATEFUL for name in audit.op_versions)
-
-
-def _digest(artifact: Artifact) -> str:
-    from edgekit.core.hashing import sha256_file
-
-    return artifact.manifest.sha256 if artifact.manifest else sha256_file(artifact.path)
-
-
-def _measured(artifact: Artifact) -> MeasuredModel:
-    from edgekit.measure.measurement import MeasuredModel
-
-    manifest = artifact.manifest
-    return MeasuredModel(
-        name=artifact.name,
-        sha256=_digest(artifact),
-        kind=manifest.kind if manifest else None,
-        size_bytes=artifact.path.stat().st_size,
-        source_sha256=manifest.source_sha256 if manifest else None,
-    )
 
 
 def _listed(value: T | Sequence[T]) -> list[T]:

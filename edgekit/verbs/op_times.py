@@ -45,8 +45,8 @@ def time_ops(
     from edgekit.core.hashing import sha256_file
     from edgekit.device.run import new_job, profile_job, push_samples
     from edgekit.measure.profile import op_times
-    from edgekit.verbs.benchmark import is_stateful
     from edgekit.verbs.boards import open_board
+    from edgekit.verbs.ready import is_stateful
 
     artifact = open_artifact(model)
     digest = sha256_file(model)
