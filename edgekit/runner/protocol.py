@@ -9,6 +9,32 @@ from edgekit.core.artifact import TensorSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SensorSource:
+    """Where the runner takes one reading from: one of ``argv``, ``file`` and ``zone``.
+
+    Attributes:
+        argv: words of a program that prints it; run as they stand, without a shell, for 2 s at most.
+        file: a file on the board that holds it.
+        zone: type of the kernel's thermal zone that has it; temperatures only.
+        scale: what a file's or program's plain number is multiplied with to give °C or Hz.
+    """
+
+    argv: tuple[str, ...] = ()
+    file: str | None = None
+    zone: str | None = None
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SensorSources:
+    """The board's own sensors, from its profile. One that is left out or silent: the usual places are looked at."""
+
+    temperature: SensorSource | None = None
+    clock: SensorSource | None = None
+    throttled: SensorSource | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One fresh process on the board.
 
@@ -34,6 +60,9 @@ class Job:
             of many runs.
         library_version: what ``library`` is; the file itself does not tell.
         time_limit_s: the process ends itself after this long; 0: it does not.
+        sensors: the board's own, which its profile names.
+        sampler: latency mode: follow the sensors during the measured loop from a process on another core. Off only to
+            show that it does not disturb.
     """
 
     mode: Literal["latency", "memory", "smoke", "profile"]
@@ -55,6 +84,8 @@ class Job:
     library_version: str = ""
     time_limit_s: float = 0.0
     module_path: str | None = None
+    sensors: SensorSources = SensorSources()
+    sampler: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,15 +149,22 @@ class Conditions:
     """The board just before or just after a run. None: this board does not tell.
 
     Attributes:
-        temperature_c: hottest thermal zone.
-        frequency_hz: of each core that has cpufreq, as the kernel reports it.
-        clock_hz: the real ARM clock (``vcgencmd measure_clock arm``).
-        governor: of core 0.
-        throttle_bits: ``vcgencmd get_throttled`` or its sysfs twin.
+        temperature_c: of the sensor that the profile names; else of the hottest thermal zone.
+        frequency_hz: of each core that has cpufreq, as the kernel reports it: what it asked for, not what runs.
+        clock_hz: the real clock (``vcgencmd measure_clock arm``, or the sensor that the profile names).
+        governor: of the first core that the process may run on.
+        throttle_bits: of the sensor that the profile names; else the firmware's sysfs file or ``vcgencmd``.
         load_1min: load average.
         memory_available_bytes: as the kernel estimates it.
         boot_id: changes with every boot.
         thermal_status: Android's, 0 (none) to 6 (shutdown).
+        runnable: tasks that run or could run, besides this process.
+        swap_used_bytes: of all swap of the board.
+        swapped_in_pages: pages brought back from swap since the board started; only differences mean something.
+        uptime_s: since the board started.
+        min_frequency_hz, max_frequency_hz: the limits that the kernel keeps to, of each core that has cpufreq.
+        wall_s, monotonic_s: the clock that NTP may set (since 1970) and the one that it may not, at one moment: where
+            their difference changes, the clock was set.
     """
 
     temperature_c: float | None
@@ -138,17 +176,50 @@ class Conditions:
     memory_available_bytes: int | None
     boot_id: str | None
     thermal_status: int | None = None
+    runnable: int | None = None
+    swap_used_bytes: int | None = None
+    swapped_in_pages: int | None = None
+    uptime_s: float | None = None
+    min_frequency_hz: tuple[int, ...] = ()
+    max_frequency_hz: tuple[int, ...] = ()
+    wall_s: float | None = None
+    monotonic_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The sensors at one moment of the measured loop. None: the sensor did not tell.
+
+    Attributes:
+        at_ns: when, on the clock of :attr:`During.began_ns`.
+        temperature_c, clock_hz, throttle_bits, thermal_status: as in :class:`Conditions`.
+        frequency_hz: lowest of the cores that the process may run on, as the kernel reports it.
+    """
+
+    at_ns: int
+    temperature_c: float | None = None
+    clock_hz: int | None = None
+    throttle_bits: int | None = None
+    thermal_status: int | None = None
+    frequency_hz: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class During:
-    """What the sensors that are plain files showed during the measured loop, looked at once a second.
+    """What the sensors showed over the measured loop, looked at more than once a second.
 
     Attributes:
-        glances: how often they were looked at; 0 in a loop of less than a second.
+        glances: how often they were looked at.
         throttle_bits: of all glances together (or-ed); None: the board does not tell.
         hottest_c: highest temperature seen.
-        slowest_hz, fastest_hz: over all cores and glances.
+        slowest_hz, fastest_hz: of the real clock where the board tells it, else of what the kernel reports for the
+            cores that the process may run on.
+        thermal_status: Android's highest.
+        cpu: core of the process that looked; the measured one does not run there, or the scheduler has free cores to
+            keep them apart. None: there was no core to spare, so the sensors that are files were looked at between
+            two timed runs, and programs were not asked.
+        began_ns: start of the measured loop on the monotonic clock; None in samples of before it was kept.
+        readings: the glances in order; of a very long loop every second one, every fourth and so on.
     """
 
     glances: int
@@ -156,6 +227,10 @@ class During:
     hottest_c: float | None
     slowest_hz: int | None
     fastest_hz: int | None
+    thermal_status: int | None = None
+    cpu: int | None = None
+    began_ns: int | None = None
+    readings: tuple[Reading, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,11 +245,17 @@ class Trial:
         library_ns, load_ns, init_ns, first_ns: open the library, load the model, build the interpreter, first run.
         cpu_ns, wall_ns: process CPU time and wall time of the measured loop.
         calibration_ns: a fixed piece of CPU work before and after the loop; it shows throttling without sensors.
+        cpu_latency_ns: CPU time of each entry of ``latency_ns``, of the thread that runs the model where there is one,
+            of the whole process else; read before and after the timed region, with the cost of reading subtracted. A
+            busy board does not lengthen it, a slow clock does. None: ``cpu_latency_missing`` says why.
+        busy_ns: time for which the cores that the process may run on were busy during the loop, with whatever (the
+            kernel counts in steps of about 10 ms); beyond ``cpu_ns`` it was other programs, or a hypervisor's guests.
         involuntary_switches: context switches that the scheduler forced during the measured loop.
+        voluntary_switches: those where the process waited for something.
         pressure_us: CPU pressure (PSI) that the board gathered during the loop; None where it has none.
         samples_used: input samples that took turns; fewer than the job named where they are too large for memory.
         steady: the pace was steady when the measured loop began.
-        during: the sensors during the measured loop; latency mode only.
+        during: the sensors over the measured loop; latency mode only.
         major_faults: pages read from disk during the measured loop.
         memory: by phase; only in memory mode all phases are trustworthy.
         memory_runs: runs between the phases ``first`` and ``steady`` in memory mode.
@@ -202,8 +283,12 @@ class Trial:
     first_ns: int | None = None
     cpu_ns: int | None = None
     wall_ns: int | None = None
+    cpu_latency_ns: tuple[int, ...] | None = None
+    cpu_latency_missing: str = ""
+    busy_ns: int | None = None
     calibration_ns: tuple[int, ...] = ()
     involuntary_switches: int | None = None
+    voluntary_switches: int | None = None
     pressure_us: int | None = None
     samples_used: int = 0
     steady: bool = True
