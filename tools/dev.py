@@ -26,6 +26,7 @@ PROGRAMS = {
     "/usr/arm-linux-gnueabihf/lib/ld-linux-armhf.so.3": "libc6-armhf-cross",
     "adb": "adb",
     "busybox": "busybox",
+    "chromium": "chromium",
     "dtc": "device-tree-compiler",
     "gcc": "gcc",
     "initdb": "postgresql",
