@@ -30,6 +30,7 @@ class StoredResult:
         model_sha256: of the .tflite.
         verdict: of a measurement, comparison, gate or self-test.
         document: the whole result as JSON values.
+        lab: whose store it was made in; None: this one.
     """
 
     id: str
@@ -41,6 +42,7 @@ class StoredResult:
     model_sha256: str
     verdict: str | None
     document: dict[str, Any]
+    lab: str | None = None
 
 
 def storable(value: Any) -> Any:

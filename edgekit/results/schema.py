@@ -66,6 +66,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """UPDATE runs SET device = device || ' (emulated)'
             WHERE kind IN ('measurement', 'deployment') AND document LIKE '%"emulated: an emulated processor%'""",
     ),
+    # Results of other labs are taken in; their pi4 is not this one's.
+    ("ALTER TABLE runs ADD COLUMN lab TEXT",),
 )
 
 DETAIL_TABLES = {"measurement": "measurements", "artifact": "artifacts", "deployment": "deployments"}

@@ -26,7 +26,7 @@ from edgekit.results.database import Database, Duplicate
 from edgekit.results.record import KINDS, Kind, StoredResult, storable
 from edgekit.results.schema import DETAIL_TABLES, migrate
 
-_COLUMNS = ("id", "kind", "created", "edgekit", "device", "model", "model_sha256", "verdict", "document")
+_COLUMNS = ("id", "kind", "created", "edgekit", "device", "model", "model_sha256", "verdict", "document", "lab")
 
 
 def open_store(url: str | None = None, *, patience_s: float = 10.0) -> Store:

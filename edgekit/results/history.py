@@ -1,0 +1,219 @@
+"""One model on one board over time: its points, what breaks their row, and where the level changed."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from edgekit.core.errors import StoreError
+from edgekit.results.changes import mann_whitney, steps
+
+if TYPE_CHECKING:
+    from edgekit.results.record import StoredResult
+    from edgekit.results.store import Store
+
+#: what every statement about the past must carry
+CAVEAT = "unpaired, drift possible"
+_MODEL = "new model"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """What must be the same for points to be in one row.
+
+    Attributes:
+        device: the board, with ``(emulated)`` where it is none.
+        lab: whose board; None: this store's own.
+        kind: of the model: ``int8``, …; None for a bare file.
+        runtime, delegate, num_threads, plan: what ran it, and how.
+    """
+
+    device: str
+    lab: str | None
+    kind: str | None
+    runtime: str | None
+    delegate: str | None
+    num_threads: int
+    plan: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A change of level that begins at a point. Informational: nothing was run as pairs.
+
+    Attributes:
+        ratio: latency after over before; above 1 is slower.
+        p: of the Mann-Whitney test over process medians, corrected for the places tried.
+        before, after: process medians a side.
+        cause: ``unknown``, or ``new model`` where the change falls on a new file.
+        caveat: to be shown with it.
+    """
+
+    ratio: float
+    p: float
+    before: int
+    after: int
+    cause: str
+    caveat: str = CAVEAT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryPoint:
+    """One stored measurement in its row.
+
+    Attributes:
+        id, created, edgekit, model, model_sha256, verdict: of the stored result.
+        series: only points of one series may be joined by a line.
+        median_ns, ci95_ns, peak_rss_bytes, size_bytes: its figures; None where it has none.
+        process_medians_ns: what tests use; empty where the raw samples are lost or the measurement is invalid.
+        breaks: why it must not be joined to the point before it in its series: ``new runtime version: 2.1 → 2.3``.
+        change: a change of level that begins here.
+        missing: why there are no process medians; empty where there are.
+    """
+
+    id: str
+    created: str
+    edgekit: str
+    model: str
+    model_sha256: str
+    verdict: str | None
+    series: Series
+    median_ns: int | None
+    ci95_ns: tuple[int, int] | None
+    peak_rss_bytes: int | None
+    size_bytes: int | None
+    process_medians_ns: tuple[float, ...]
+    breaks: tuple[str, ...]
+    change: Change | None
+    missing: str = ""
+
+
+def history(store: Store, model: str, device: str) -> tuple[HistoryPoint, ...]:
+    """Everything measured of a model on a board, series after series, oldest first within each.
+
+    Args:
+        store: where it is kept.
+        model: its name, the beginning of its SHA-256, or that of the trained model which its versions were made from.
+        device: the board's name.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    rows = [row for row in reversed(store.list("measurement", device, limit=None)) if _is_of(row, model)]
+    series: dict[Series, list[tuple[HistoryPoint, StoredResult]]] = {}
+    for row in rows:
+        point = _point(store, row)
+        series.setdefault(point.series, []).append((point, row))
+    return tuple(point for row in series.values() for point in _marked(row))
+
+
+def _is_of(row: StoredResult, model: str) -> bool:
+    source = str(_of(row.document, "model").get("source_sha256") or "")
+    name = row.model.removesuffix(".tflite")
+    return name == model.removesuffix(".tflite") or any(
+        len(model) >= 4 and sha.startswith(model.lower()) for sha in (row.model_sha256, source)
+    )
+
+
+def _point(store: Store, row: StoredResult) -> HistoryPoint:
+    document = row.document
+    latency, memory, runtime = (_of(document, name) for name in ("latency", "memory", "runtime"))
+    medians: tuple[float, ...] = ()
+    missing = ""
+    if row.verdict == "invalid":
+        missing = "the measurement is invalid"
+    else:
+        try:
+            samples = store.samples(row.id)
+            medians = tuple(float(statistics.median(one.latency_ns)) for one in samples.latency if one.latency_ns)
+        except StoreError as error:
+            missing = error.message
+    bounds = latency.get("ci95_ns")
+    return HistoryPoint(
+        id=row.id,
+        created=row.created,
+        edgekit=row.edgekit,
+        model=row.model,
+        model_sha256=row.model_sha256,
+        verdict=row.verdict,
+        series=Series(
+            device=row.device or "",
+            lab=row.lab,
+            kind=_of(document, "model").get("kind"),
+            runtime=runtime.get("name"),
+            delegate=runtime.get("delegate"),
+            num_threads=int(document.get("num_threads") or 1),
+            plan=str(_of(document, "plan").get("name")),
+        ),
+        median_ns=latency.get("median_ns"),
+        ci95_ns=(bounds[0], bounds[1]) if bounds else None,
+        peak_rss_bytes=memory.get("peak_rss_bytes"),
+        size_bytes=_of(document, "model").get("size_bytes"),
+        process_medians_ns=medians,
+        breaks=(),
+        change=None,
+        missing=missing,
+    )
+
+
+def _marked(row: Sequence[tuple[HistoryPoint, StoredResult]]) -> list[HistoryPoint]:
+    """A series with its breaks and changes."""
+    points = [
+        replace(point, breaks=_breaks(row[place - 1][1], stored) if place else ())
+        for place, (point, stored) in enumerate(row)
+    ]
+    starts = [place for place, point in enumerate(points) if place == 0 or point.breaks] + [len(points)]
+    for begin, end in zip(starts, starts[1:]):
+        usable = [place for place in range(begin, end) if points[place].process_medians_ns]
+        for step in steps([points[place].process_medians_ns for place in usable]):
+            change = Change(ratio=step.ratio, p=step.p, before=step.before, after=step.after, cause="unknown")
+            points[usable[step.at]] = replace(points[usable[step.at]], change=change)
+    for before, begin, end in zip(starts, starts[1:], starts[2:]):
+        if all(text.startswith(_MODEL) for text in points[begin].breaks):
+            points[begin] = replace(points[begin], change=_between(points[before:begin], points[begin:end]))
+    return points
+
+
+def _between(before: Sequence[HistoryPoint], after: Sequence[HistoryPoint]) -> Change | None:
+    """The change that a new model brought, where everything else stayed the same."""
+    found = [step for step in steps([_medians(before), _medians(after)]) if step.at == 1]
+    if not found:
+        return None
+    p = mann_whitney(_medians(before), _medians(after))
+    return Change(ratio=found[0].ratio, p=p, before=found[0].before, after=found[0].after, cause=_MODEL)
+
+
+def _medians(points: Sequence[HistoryPoint]) -> list[float]:
+    return [value for point in points for value in point.process_medians_ns]
+
+
+def _breaks(before: StoredResult, after: StoredResult) -> tuple[str, ...]:
+    """Why two neighbours of a series must not be joined."""
+    found = []
+    for what, get in _CONDITIONS:
+        old, new = get(before.document), get(after.document)
+        if old != new:
+            found.append(f"{what}: {old or 'unknown'} → {new or 'unknown'}")
+    if before.model_sha256 != after.model_sha256:
+        found.append(f"{_MODEL}: {before.model_sha256[:8]} → {after.model_sha256[:8]}")
+    return tuple(found)
+
+
+def _os_build(document: Mapping[str, Any]) -> Any:
+    """The build of the board's system; of older results nothing is known, and unknown is no other than unknown."""
+    before = _of(_of(document, "facts"), "before")
+    return before.get("os_build") or before.get("kernel")
+
+
+_CONDITIONS = (
+    ("new runtime version", lambda document: _of(document, "runtime").get("version")),
+    ("new OS build", _os_build),
+    ("other cores", lambda document: document.get("cpus")),
+)
+
+
+def _of(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = document.get(name)
+    return found if isinstance(found, Mapping) else {}
