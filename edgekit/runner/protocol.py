@@ -39,13 +39,13 @@ class Job:
     """One fresh process on the board.
 
     Attributes:
-        mode: ``latency`` times runs; ``memory`` follows memory by phase without timing claims; ``smoke`` runs each
-            sample once and sends the outputs back; ``profile`` takes the time of each op and answers with a
-            :class:`Profile`.
+        mode: ``latency`` times runs; ``memory`` follows memory by phase without timing claims; ``cold`` drops the
+            cached pages of the files that are read, loads, builds and runs once; ``smoke`` runs each sample once and
+            sends the outputs back; ``profile`` takes the time of each op and answers with a :class:`Profile`.
         model: path of the .tflite on the board.
         model_sha256: what the file must hash to there.
         library: path of ``libLiteRt*.so`` on the board; None: use ``module``.
-        module: Python module of the board to use instead: ``ai_edge_litert`` or ``tflite_runtime``.
+        module: Python module of the board to use instead: ``ai_edge_litert``, ``tflite_runtime`` or ``onnxruntime``.
         module_path: our folder there that ``module`` is imported from first; None: where Python looks anyway.
         num_threads: of the interpreter.
         samples: per sample the raw tensors in the model's input order, each a file on the board: ``PATH``, or
@@ -60,12 +60,14 @@ class Job:
             of many runs.
         library_version: what ``library`` is; the file itself does not tell.
         time_limit_s: the process ends itself after this long; 0: it does not.
+        weight_cache: file on the board that XNNPACK keeps its packed weights in, made by the first process that names
+            it; empty: none. LiteRT's library from 2.1.3 on; everything else refuses it.
         sensors: the board's own, which its profile names.
         sampler: latency mode: follow the sensors during the measured loop from a process on another core. Off only to
             show that it does not disturb.
     """
 
-    mode: Literal["latency", "memory", "smoke", "profile"]
+    mode: Literal["latency", "memory", "cold", "smoke", "profile"]
     model: str
     model_sha256: str
     library: str | None
@@ -84,6 +86,7 @@ class Job:
     library_version: str = ""
     time_limit_s: float = 0.0
     module_path: str | None = None
+    weight_cache: str = ""
     sensors: SensorSources = SensorSources()
     sampler: bool = True
 
@@ -116,16 +119,24 @@ class RuntimeUsed:
     """The runtime as it reported itself on the board.
 
     Attributes:
-        name: ``LiteRT C API``, ``ai_edge_litert`` or ``tflite_runtime``.
+        name: ``LiteRT C API``, ``ai_edge_litert``, ``tflite_runtime`` or ``onnxruntime``.
         version: of the library or module.
-        delegate: ``XNNPACK``, ``none`` or ``unknown``.
+        delegate: ``XNNPACK``, ``CPUExecutionProvider`` (ONNX Runtime's own kernels), ``none`` or ``unknown``. One that
+            took not a single op is not named.
         fully_delegated: every op ran in the delegate; None where the runtime cannot tell.
+        kernels: which ones were asked for: :attr:`Job.kernels`.
+        weight_cache: XNNPACK read its packed weights from a file.
+        ops, delegated_ops: how many the model has, and how many of them the delegate took; None: nobody counted.
     """
 
     name: str
     version: str
     delegate: str
     fully_delegated: bool | None
+    kernels: Literal["delegate", "builtin"] = "delegate"
+    weight_cache: bool = False
+    ops: int | None = None
+    delegated_ops: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +245,30 @@ class During:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cold:
+    """How cold a start was: what became of the cached pages of the files that it reads.
+
+    Attributes:
+        dropped: ``yes``: none of their pages was left in memory, and the kernel said so; ``partly``: some were (another
+            process has them mapped); ``no``: the kernel kept them or does not tell, and ``reason`` says why.
+        files, bytes: that count: model, library or module, weight cache.
+        left_bytes: of them still in memory just before the start.
+        everything: the whole page cache had to be dropped for it, not only these files.
+        major_faults: pages that had to come from storage during library, load, init and first run.
+        read_bytes: what storage delivered to this process meanwhile; None: the kernel does not tell.
+    """
+
+    dropped: Literal["yes", "partly", "no"]
+    reason: str
+    files: int
+    bytes: int
+    left_bytes: int
+    everything: bool
+    major_faults: int | None
+    read_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """What one fresh process measured. Raw samples, nothing derived.
 
@@ -264,6 +299,7 @@ class Trial:
         outputs: smoke mode: per sample, per output, base64 of the raw tensor.
         output_sha256: hash of the last run's outputs: the same in every process of a deterministic model.
         finite: no NaN or infinity in the float outputs.
+        cold: cold mode: what became of the cached pages before the start.
     """
 
     mode: str
@@ -302,6 +338,7 @@ class Trial:
     outputs: tuple[tuple[str, ...], ...] = ()
     output_sha256: str | None = None
     finite: bool = True
+    cold: Cold | None = None
     before: Conditions
     after: Conditions
     python: str = ""
