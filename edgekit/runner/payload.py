@@ -44,7 +44,9 @@ PRELOAD_BYTES = 64 << 20  # samples beyond this are not rotated in: a small boar
 WARMUP_KEPT = 1000
 QUICK_NS = 100_000  # a run below this is timed in batches ...
 BATCH_NS = 200_000  # ... of about this length, so that clock and call cost stay below 1 %
-GLANCE_NS = 1_000_000_000  # sensors are looked at this often during the measured loop
+GLANCE_NS = 800_000_000  # sensors are looked at this often during the measured loop: never less than once a second
+MOST_READINGS = 600  # of one loop that are kept
+PATIENCE_S = 2.0  # a program that takes longer to tell a sensor's reading does not tell it
 
 # the numbers of the element types are those of the TensorFlow Lite schema: name, bytes per element
 DTYPES = {
@@ -82,7 +84,9 @@ EMPTY_MODEL = (
 )
 
 
-SILENT_PROGRAMS: List[str] = []  # programs that did not answer in time: they are not asked again
+SILENT_PROGRAMS: List[str] = []  # programs that did not answer in time, or may not: they are not asked again
+SENSORS: Record = {}  # the board's own, as the job names them: protocol.SensorSources
+SAMPLING: List[bool] = []  # not empty in the sampler's own process: what it starts must end with it
 
 
 class Failure(Exception):
@@ -111,11 +115,16 @@ def send(answer: int, value: Record) -> None:
         data = data[os.write(answer, data) :]
 
 
-def end_with_the_host(answer: int) -> None:
-    """Ends this process when the host goes away: its end of our output closes, or our parent dies."""
+def die_with_parent() -> None:
+    """Lets the kernel end this process when its parent dies."""
     libc = ctypes.CDLL(None)
     if hasattr(libc, "prctl"):
         libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def end_with_the_host(answer: int) -> None:
+    """Ends this process when the host goes away: its end of our output closes, or our parent dies."""
+    die_with_parent()
     poll = select.poll()
     poll.register(answer, 0)  # errors and hang-ups are always reported
 
@@ -139,15 +148,20 @@ def limit_time(seconds: float) -> None:
 def read_text(path: str) -> Optional[str]:
     """The text of a small file; None where it cannot be read."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not be waited for
     except OSError:
         return None
+    text = b""
     try:
-        return os.read(descriptor, 16384).decode("utf-8", "replace").strip()
+        part = os.read(descriptor, 16384)
+        while part and len(text) < 65536:  # the kernel gives its longer lists page by page
+            text += part
+            part = os.read(descriptor, 16384)
     except OSError:  # a sensor without a reading
         return None
     finally:
         os.close(descriptor)
+    return text.decode("utf-8", "replace").strip()
 
 
 def read_number(path: str, base: int = 10) -> Optional[int]:
@@ -194,64 +208,173 @@ def sha256_file(path: str) -> str:
     return str(digest.hexdigest())
 
 
-def temperature() -> Optional[float]:
-    """Degrees Celsius of the hottest thermal zone; None where there is none."""
-    zones = "/sys/class/thermal"
-    names = [name for name in list_folder(zones) if name.startswith("thermal_zone")]
-    readings = [read_number("%s/%s/temp" % (zones, name)) for name in names]
-    known = [reading for reading in readings if reading is not None]
-    return max(known) / 1000.0 if known else None
-
-
-def frequencies() -> List[int]:
-    """Hz of each core that has cpufreq, in the order of the cores."""
-    folder = "/sys/devices/system/cpu"
-    cores = sorted(int(name[3:]) for name in list_folder(folder) if name.startswith("cpu") and name[3:].isdigit())
-    readings = [read_number("%s/cpu%d/cpufreq/scaling_cur_freq" % (folder, core)) for core in cores]
-    return [reading * 1000 for reading in readings if reading is not None]
-
-
-def throttle_bits_of_kernel() -> Optional[int]:
-    """The Raspberry Pi's throttle bits as its kernel driver shows them; None elsewhere."""
-    return read_number("/sys/devices/platform/soc/soc:firmware/get_throttled", 16)
-
-
-def vcgencmd(*words: str) -> Optional[str]:
-    """What the Raspberry Pi's firmware answers, after the ``=``; None where there is no such program."""
-    if SILENT_PROGRAMS:
+def celsius(text: Optional[str], scale: float = 1.0) -> Optional[float]:
+    """``temp=48.2'C``, or a number that ``scale`` turns into °C; None beyond what silicon survives."""
+    plain = (text or "").strip()
+    plain = plain[5:] if plain.startswith("temp=") else plain
+    plain = plain[:-2] if plain.endswith("'C") else plain
+    if not plain or len(plain) > 20 or not set(plain) <= set("-.0123456789"):
         return None
-    for folder in (*os.environ.get("PATH", "").split(":"), "/usr/bin", "/opt/vc/bin"):
-        program = os.path.join(folder, "vcgencmd")
-        if folder and os.access(program, os.X_OK):
-            break
-    else:
+    try:
+        value = round(float(plain) * scale, 3)
+    except ValueError:
+        return None
+    return value if -60 <= value <= 200 else None
+
+
+def hertz(text: Optional[str], scale: float = 1.0) -> Optional[int]:
+    """``frequency(48)=1500345728``, or a number that ``scale`` turns into Hz."""
+    plain = (text or "").strip()
+    name, equals, value = plain.partition("=")
+    if equals and name.startswith("frequency(") and name.endswith(")"):
+        plain = value
+    return round(int(plain) * scale) or None if plain.isdigit() and plain.isascii() and len(plain) <= 15 else None
+
+
+def throttle_bits(text: Optional[str], _scale: float = 1.0) -> Optional[int]:
+    """``throttled=0x50000``, ``0x50000`` or ``50000`` → 0x50000; always hexadecimal."""
+    plain = (text or "").strip()
+    plain = plain[10:] if plain.startswith("throttled=") else plain
+    plain = plain[2:] if plain.startswith("0x") else plain
+    return int(plain, 16) if 0 < len(plain) <= 8 and set(plain) <= set("0123456789abcdefABCDEF") else None
+
+
+def zone_celsius(kind: Optional[str] = None) -> Optional[float]:
+    """Degrees Celsius of the hottest thermal zone (of those of one type); None where there is none."""
+    zones = "/sys/class/thermal"
+    known = []
+    for name in list_folder(zones):
+        if name.startswith("thermal_zone") and kind in (None, read_text("%s/%s/type" % (zones, name))):
+            reading = celsius(read_text("%s/%s/temp" % (zones, name)), 0.001)
+            if reading is not None:
+                known.append(reading)
+    return max(known) if known else None
+
+
+def named_sensor(kind: str, parse: Callable[..., Any], programs: bool) -> Any:
+    """The reading of a sensor that the job names; None where it names none, or that one does not tell."""
+    source = SENSORS.get(kind) or {}
+    if source.get("zone"):
+        return zone_celsius(source["zone"])
+    text = None
+    if source.get("file"):
+        text = read_text(source["file"])
+    elif source.get("argv") and programs:
+        text = ask(source["argv"])
+    return parse(text, source.get("scale", 1.0))
+
+
+def read_temperature(programs: bool = True) -> Optional[float]:
+    """Degrees Celsius: of the job's own sensor, else of the hottest thermal zone."""
+    named = named_sensor("temperature", celsius, programs)
+    return zone_celsius() if named is None else named
+
+
+def read_clock(programs: bool = True) -> Optional[int]:
+    """Hz of the real clock: of the job's own sensor, else of the Raspberry Pi's firmware."""
+    named = named_sensor("clock", hertz, programs)
+    return hertz(ask(("vcgencmd", "measure_clock", "arm"))) if named is None and programs else named
+
+
+def read_throttle_bits(programs: bool = True) -> Optional[int]:
+    """The job's own sensor, else what the Raspberry Pi's kernel driver or its firmware says."""
+    bits = named_sensor("throttled", throttle_bits, programs)
+    if bits is None:
+        bits = throttle_bits(read_text("/sys/devices/platform/soc/soc:firmware/get_throttled"))
+    return throttle_bits(ask(("vcgencmd", "get_throttled"))) if bits is None and programs else bits
+
+
+def read_thermal_status(programs: bool = True) -> Optional[int]:
+    """Android's, 0 (none) to 6 (shutdown); None elsewhere, and where it may not be asked for (Termux)."""
+    text = ask(("dumpsys", "thermalservice")) if programs else None
+    for line in (text or "").splitlines():
+        name, _, value = line.rstrip().partition(": ")
+        if name == "Thermal Status" and value in ("0", "1", "2", "3", "4", "5", "6"):
+            return int(value)
+    if text is not None:
+        SILENT_PROGRAMS.append("dumpsys")
+    return None
+
+
+def of_each_core(name: str) -> Dict[int, int]:
+    """Hz by core, from one of cpufreq's files."""
+    folder = "/sys/devices/system/cpu"
+    cores = sorted(int(entry[3:]) for entry in list_folder(folder) if entry.startswith("cpu") and entry[3:].isdigit())
+    readings = {core: read_number("%s/cpu%d/cpufreq/%s" % (folder, core, name)) for core in cores}
+    return {core: reading * 1000 for core, reading in readings.items() if reading is not None}
+
+
+def core_of(process: str) -> Optional[int]:
+    """The core that a process ran on last (its first thread: the one that runs the model)."""
+    after_name = (read_text("/proc/%s/stat" % process) or "").rpartition(")")[2].split()
+    return int(after_name[36]) if len(after_name) > 36 else None
+
+
+def find_program(name: str) -> Optional[str]:
+    """The path of a program: in the folders of PATH, then where Raspberry Pi OS and Android have it."""
+    if "/" in name:
+        return name
+    for folder in (*os.environ.get("PATH", "").split(":"), "/usr/bin", "/opt/vc/bin", "/system/bin"):
+        path = os.path.join(folder, name)
+        if folder and os.access(path, os.X_OK):
+            return path
+    return None
+
+
+def ask(argv: Sequence[str]) -> Optional[str]:
+    """What a program prints; None where it is not there, fails, or does not end in time."""
+    path = None if argv[0] in SILENT_PROGRAMS else find_program(argv[0])
+    if path is None:
         return None
     reading, writing = os.pipe()
     try:
-        pid = spawn((program, *words), writing)
+        pid = spawn((path, *argv[1:]), writing)
     except OSError:
         os.close(reading)
-        os.close(writing)
         return None
-    os.close(writing)
-    text = b""
-    if select.select([reading], [], [], 2.0)[0]:
-        text = os.read(reading, 1024)
-    else:
-        os.kill(pid, signal.SIGKILL)
-        SILENT_PROGRAMS.append(program)
+    finally:
+        os.close(writing)
+    end = time.monotonic() + PATIENCE_S
+    text = read_until(reading, end)
     os.close(reading)
-    status = os.waitpid(pid, 0)[1]
-    return text.decode("ascii", "replace").strip().partition("=")[2] if status == 0 else None
+    status = None
+    while text is not None and status is None and time.monotonic() < end:
+        ended, code = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            status = code
+        else:
+            time.sleep(0.0005)
+    if status is None:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        SILENT_PROGRAMS.append(argv[0])
+    return text.decode("utf-8", "replace") if text is not None and status == 0 else None
+
+
+def read_until(descriptor: int, end: float) -> Optional[bytes]:
+    """All that comes out of a pipe; None where it is not closed before ``end`` (monotonic seconds)."""
+    text = b""
+    while select.select([descriptor], [], [], max(0.0, end - time.monotonic()))[0]:
+        part = os.read(descriptor, 65536)
+        if not part:
+            return text
+        text += part
+        if len(text) > 1 << 20:
+            return None
+    return None
 
 
 def spawn(argv: Tuple[str, ...], output: int) -> int:
     """Starts a program without the module subprocess, which would show in the memory figures; returns its pid."""
-    if hasattr(os, "posix_spawn"):
-        return os.posix_spawn(argv[0], argv, os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, output, 1)])
-    pid = os.fork()  # Python 3.7
+    if hasattr(os, "posix_spawn") and not SAMPLING:
+        actions = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, output, 1)]
+        return os.posix_spawn(argv[0], argv, os.environ, file_actions=actions)
+    pid = os.fork()  # of a small process with one thread, or in Python 3.7
     if pid == 0:
         try:
+            if SAMPLING:
+                die_with_parent()
+            os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
             os.dup2(output, 1)
             os.execv(argv[0], argv)  # noqa: S606 - no shell is wanted
         finally:
@@ -259,69 +382,223 @@ def spawn(argv: Tuple[str, ...], output: int) -> int:
     return pid
 
 
-def number(text: Optional[str], base: int = 10) -> Optional[int]:
-    """A whole number from a text or None."""
-    try:
-        return int(text or "", base)
-    except ValueError:
-        return None
+def counters(path: str) -> Dict[str, int]:
+    """The numbers of a file of lines such as ``MemTotal: 123 kB`` or ``pswpin 123``."""
+    found = {}
+    for line in (read_text(path) or "").splitlines():
+        words = line.split()
+        if len(words) > 1 and words[1].isdigit():
+            found[words[0].rstrip(":")] = int(words[1])
+    return found
 
 
 def conditions() -> Record:
     """The state of the board: the fields of ``protocol.Conditions``."""
-    bits = throttle_bits_of_kernel()
-    available = None
-    for line in (read_text("/proc/meminfo") or "").splitlines():
-        if line.startswith("MemAvailable:"):
-            available = int(line.split()[1]) * 1024
+    memory = counters("/proc/meminfo")
     try:
         load = os.getloadavg()[0]
     except OSError:
         load = None
+    runnable = (read_text("/proc/loadavg") or "").partition("/")[0].rpartition(" ")[2]
+    uptime = (read_text("/proc/uptime") or "").partition(" ")[0]
+    governor = "/sys/devices/system/cpu/cpu%d/cpufreq/scaling_governor"
+    swap = memory["SwapTotal"] - memory["SwapFree"] if {"SwapTotal", "SwapFree"} <= set(memory) else None
     return {
-        "temperature_c": temperature(),
-        "frequency_hz": frequencies(),
-        "clock_hz": number(vcgencmd("measure_clock", "arm")),
-        "governor": read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "throttle_bits": number(vcgencmd("get_throttled"), 16) if bits is None else bits,
+        "temperature_c": read_temperature(),
+        "frequency_hz": list(of_each_core("scaling_cur_freq").values()),
+        "clock_hz": read_clock(),
+        "governor": read_text(governor % min(os.sched_getaffinity(0))),
+        "throttle_bits": read_throttle_bits(),
         "load_1min": load,
-        "memory_available_bytes": available,
+        "memory_available_bytes": memory["MemAvailable"] * 1024 if "MemAvailable" in memory else None,
         "boot_id": read_text("/proc/sys/kernel/random/boot_id"),
+        "thermal_status": read_thermal_status(),
+        "runnable": max(0, int(runnable) - 1) if runnable.isdigit() else None,
+        "swap_used_bytes": None if swap is None else swap * 1024,
+        "swapped_in_pages": counters("/proc/vmstat").get("pswpin"),
+        "uptime_s": float(uptime) if uptime else None,
+        "min_frequency_hz": list(of_each_core("scaling_min_freq").values()),
+        "max_frequency_hz": list(of_each_core("scaling_max_freq").values()),
+        "wall_s": time.time(),
+        "monotonic_s": time.monotonic(),
     }
 
 
 class Glances:
-    """What the sensors showed during the measured loop; one glance a second, between two timed runs."""
+    """What the sensors showed over the measured loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, process: str, programs: bool) -> None:
+        self.process = process  # the one that runs the model
+        self.programs = programs  # whether they may be asked too
         self.count = 0
+        self.keep_every = 1
         self.bits: Optional[int] = None
         self.hottest: Optional[float] = None
-        self.slowest: Optional[int] = None
-        self.fastest: Optional[int] = None
+        self.status: Optional[int] = None
+        self.clocks: List[int] = []
+        self.frequencies: List[int] = []
+        self.readings: List[Record] = []
 
     def look(self) -> None:
-        """Reads the sensors that are plain files."""
-        self.count += 1
-        bits = throttle_bits_of_kernel()
+        """Reads the sensors once."""
+        at = time.monotonic_ns()
+        core = core_of(self.process)
+        speed = None if core is None else read_number("/sys/devices/system/cpu/cpu%d/cpufreq/scaling_cur_freq" % core)
+        bits = read_throttle_bits(self.programs)
+        clock = read_clock(self.programs)
+        heat = read_temperature(self.programs)
+        status = read_thermal_status(self.programs)
         if bits is not None:
             self.bits = bits | (self.bits or 0)
-        heat = temperature()
         if heat is not None:
             self.hottest = heat if self.hottest is None else max(heat, self.hottest)
-        for reading in frequencies():
-            self.slowest = reading if self.slowest is None else min(reading, self.slowest)
-            self.fastest = reading if self.fastest is None else max(reading, self.fastest)
+        if status is not None:
+            self.status = status if self.status is None else max(status, self.status)
+        if clock is not None:
+            self.clocks = [min([*self.clocks, clock]), max([*self.clocks, clock])]
+        if speed is not None:
+            speed *= 1000
+            self.frequencies = [min([*self.frequencies, speed]), max([*self.frequencies, speed])]
+        if self.count % self.keep_every == 0:
+            self.readings.append(
+                {
+                    "at_ns": at,
+                    "temperature_c": heat,
+                    "clock_hz": clock,
+                    "throttle_bits": bits,
+                    "thermal_status": status,
+                    "frequency_hz": speed,
+                }
+            )
+        self.count += 1
+        if len(self.readings) > MOST_READINGS:
+            self.readings = self.readings[::2]
+            self.keep_every *= 2
 
     def record(self) -> Record:
-        """The fields of ``protocol.During``."""
+        """The fields of ``protocol.During`` but for the loop's own."""
+        slowest, fastest = self.clocks or self.frequencies or (None, None)
         return {
             "glances": self.count,
             "throttle_bits": self.bits,
             "hottest_c": self.hottest,
-            "slowest_hz": self.slowest,
-            "fastest_hz": self.fastest,
+            "slowest_hz": slowest,
+            "fastest_hz": fastest,
+            "thermal_status": self.status,
+            "readings": self.readings,
         }
+
+
+class Sampler:
+    """Looks at the sensors over the measured loop: from a process of its own on another core, where there is one.
+
+    It is forked while this process is small and has one thread. A thread would share Python's lock with the loop, and
+    programs that tell a sensor's reading would be started by the process that is measured.
+    """
+
+    def __init__(self, job: Record) -> None:
+        self.glances = Glances("self", programs=False)  # where there is no other core
+        self.pid = 0
+        self.cpu: Optional[int] = None
+        self.began: Optional[int] = None
+        cores, spare = cores_beside(job)
+        if not cores or not job.get("sampler", True):
+            return
+        parent = os.getpid()
+        go_reading, self.go = os.pipe()
+        self.answer, answer_writing = os.pipe()
+        try:
+            self.pid = os.fork()
+        except OSError:  # no memory, or no more processes: the loop looks itself
+            return
+        if self.pid == 0:
+            try:
+                follow_sensors(parent, cores, spare, go_reading, answer_writing)
+            finally:
+                os._exit(0)
+        os.close(go_reading)
+        os.close(answer_writing)
+
+    @property
+    def between_runs(self) -> bool:
+        """Whether the sensors must be looked at between two runs, because nobody else does."""
+        return self.pid == 0
+
+    def begin(self) -> None:
+        """The measured loop begins."""
+        try:
+            if self.pid:  # it has long been ready, or something keeps it from that
+                ready = select.select([self.answer], [], [], 1.0)[0] and os.read(self.answer, 1)
+                os.write(self.go if ready else -1, b"\n")
+        except OSError:
+            self._forget()
+        self.began = time.monotonic_ns()
+
+    def end(self) -> Record:
+        """The measured loop has ended: the fields of ``protocol.During``."""
+        found = self.glances.record()
+        if self.pid:
+            os.close(self.go)
+            text = read_until(self.answer, time.monotonic() + PATIENCE_S + 1)
+            found.update(json.loads(text.decode()) if text else {})
+            self._forget()
+        found["began_ns"] = self.began
+        return found
+
+    def _forget(self) -> None:
+        """The other process is no more."""
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        self.pid = 0
+
+
+def cores_beside(job: Record) -> Tuple[List[int], bool]:
+    """Cores for the sampler, and whether they are spare: none where the model needs them all.
+
+    Where the model is kept to some cores, the slowest other one. Where it may use more cores than it has threads, all
+    of these, for the scheduler to choose from.
+    """
+    here = sorted(os.sched_getaffinity(0))
+    measured = job.get("cpus") or here
+    most = of_each_core("cpuinfo_max_freq")
+    others = [core for core in here if core not in measured]
+    if others:
+        return [min(others, key=lambda core: (most.get(core, 0), core))], True
+    return (here if len(measured) > job.get("num_threads", 1) else []), False
+
+
+def follow_sensors(parent: int, cores: Sequence[int], spare: bool, go: int, answer: int) -> None:
+    """The sampler's own process: begins with the loop, ends when the other end of ``go`` is closed.
+
+    That happens also where the measured process dies; besides, the kernel then ends this one.
+    """
+    SAMPLING.append(True)
+    die_with_parent()
+    null = os.open("/dev/null", os.O_RDWR)
+    for descriptor in (0, 1, 2):  # the host waits until nobody holds its ends of these
+        os.dup2(null, descriptor)
+    low, high = sorted((go, answer))
+    os.closerange(3, low)
+    os.closerange(low + 1, high)
+    os.closerange(high + 1, 256)
+    os.sched_setaffinity(0, cores)
+    if not spare and hasattr(os, "SCHED_IDLE"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # it gives way to the model wherever they meet
+    if os.getppid() != parent:
+        return
+    os.write(answer, b"\n")
+    if not os.read(go, 1):
+        return
+    glances = Glances(str(parent), programs=True)
+    due = time.monotonic()
+    ended = False
+    while not ended:
+        glances.look()
+        due = max(due + GLANCE_NS / 1e9, time.monotonic() + 0.05)
+        ended = bool(select.select([go], [], [], max(0.0, due - time.monotonic()))[0])
+    data = json.dumps({**glances.record(), "cpu": core_of("self")}).encode()
+    while data:
+        data = data[os.write(answer, data) :]
 
 
 def pressure_us() -> Optional[int]:
@@ -969,10 +1246,52 @@ def call_cost(engine: Engine, batch: int) -> int:
     return middle(costs)
 
 
-def measure(engine: Engine, samples: Samples, job: Record, typical_ns: int, glances: Glances) -> Record:
+def cpu_clock(threads: int) -> Callable[[], int]:
+    """Nanoseconds of CPU time: of this thread where it alone runs the model, else of the process."""
+    return time.thread_time_ns if threads == 1 else time.process_time_ns
+
+
+def cpu_cost(engine: Engine, batch: int, spent: Callable[[], int]) -> int:
+    """What an entry's CPU time holds besides the model: reading both clocks, and the calls from Python."""
+    nothing, arguments, now = engine.nothing or int, engine.arguments, time.perf_counter_ns
+    costs = []
+    for _ in range(25):
+        before = spent()
+        now()
+        for _ in range(batch if engine.nothing else 0):
+            nothing(*arguments)
+        now()
+        costs.append(spent() - before)
+    return middle(costs)
+
+
+def clock_step(spent: Callable[[], int]) -> int:
+    """Nanoseconds by which a CPU clock goes forward at a time; old kernels count in ticks of the scheduler."""
+    steps = []
+    for _ in range(3):
+        before = after = spent()
+        while after == before:
+            after = spent()
+        steps.append(after - before)
+    return min(steps)
+
+
+def busy_ns() -> Optional[int]:
+    """Nanoseconds for which the cores that this process may run on have been busy; None where that is hidden."""
+    cores = {"cpu%d" % core for core in os.sched_getaffinity(0)}
+    total = None
+    for line in (read_text("/proc/stat") or "").splitlines():
+        words = line.split()
+        if words and words[0] in cores:  # all but idle and iowait; guest time is in user time already
+            total = (total or 0) + sum(int(word) for word in words[1:4] + words[6:9])
+    return None if total is None else total * 1000000000 // os.sysconf("SC_CLK_TCK")
+
+
+def measure(engine: Engine, samples: Samples, job: Record, typical_ns: int, sampler: Sampler) -> Record:
     """The measured loop. Inputs change before every entry, outside the timed region.
 
     What the call from Python costs is measured and subtracted, so that an entry is what a native program would see.
+    CPU time is read outside the timed region, so that the system call does not lengthen the entry.
 
     Returns:
         The fields of the trial that come from the loop.
@@ -983,15 +1302,19 @@ def measure(engine: Engine, samples: Samples, job: Record, typical_ns: int, glan
     least_ns, most_ns, least_runs = int(job["min_s"] * 1e9), int(job["max_s"] * 1e9), job["min_runs"]
     entries = array.array("q", bytes(8 * (least_runs + 2 * least_ns // max(1, typical_ns * batch) + 1024)))
     room = array.array("q", bytes(8 * 1024))
-    cost = call_cost(engine, batch)
+    cpu_entries = array.array("q", bytes(8 * len(entries)))
+    spent = cpu_clock(job["num_threads"])
+    cost, reading_cost, step_ns = call_cost(engine, batch), cpu_cost(engine, batch, spent), clock_step(spent)
     count = status = 0
-    pressure = pressure_us()
+    sampler.begin()
+    pressure, busy = pressure_us(), busy_ns()
     usage = resource.getrusage(resource.RUSAGE_SELF)
     cpu = time.process_time_ns()
     begin = now()
-    next_glance = begin + GLANCE_NS
+    next_glance = begin if sampler.between_runs else sys.maxsize
     while True:
         samples.put_next()
+        cpu_start = spent()
         if batch == 1:
             start = now()
             status = run(*arguments)
@@ -1001,6 +1324,7 @@ def measure(engine: Engine, samples: Samples, job: Record, typical_ns: int, glan
             for _ in calls:
                 status = run(*arguments)
             stop = now()
+        cpu_entries[count] = max(0, spent() - cpu_start - reading_cost) // batch
         entries[count] = max(1, (stop - start) // batch - cost)
         count += 1
         if status:
@@ -1009,20 +1333,28 @@ def measure(engine: Engine, samples: Samples, job: Record, typical_ns: int, glan
             break
         if count == len(entries):
             entries.extend(room)
+            cpu_entries.extend(room)
         if stop >= next_glance:
-            glances.look()
+            sampler.glances.look()
             next_glance = now() + GLANCE_NS
     wall = now() - begin
     cpu = time.process_time_ns() - cpu
     after = resource.getrusage(resource.RUSAGE_SELF)
-    waited = pressure_us()
+    waited, worked = pressure_us(), busy_ns()
+    coarse = step_ns > 0.05 * middle(entries[:count]) * batch
+    missing = "this kernel counts CPU time in steps of %d us, which is too coarse" % (step_ns // 1000)
     return {
         "latency_ns": entries[:count].tolist(),
+        "cpu_latency_ns": None if coarse else cpu_entries[:count].tolist(),
+        "cpu_latency_missing": missing if coarse else "",
+        "busy_ns": None if busy is None or worked is None else worked - busy,
+        "during": sampler.end(),
         "batch": batch,
         "call_ns": cost,
         "cpu_ns": cpu,
         "wall_ns": wall,
         "involuntary_switches": after.ru_nivcsw - usage.ru_nivcsw,
+        "voluntary_switches": after.ru_nvcsw - usage.ru_nvcsw,
         "major_faults": after.ru_majflt - usage.ru_majflt,
         "pressure_us": None if pressure is None or waited is None else waited - pressure,
     }
@@ -1094,8 +1426,8 @@ def step(memory: Memory, phase: str, action: Callable[..., object], *arguments: 
     return spent
 
 
-def trial(job: Record) -> Record:
-    """One trial: the fields of ``protocol.Trial``."""
+def trial(job: Record, sampler: Optional[Sampler] = None) -> Record:
+    """One trial: the fields of ``protocol.Trial``. The sampler is for mode ``latency``."""
     mode = job["mode"]
     set_cpus(job["cpus"])
     digest = sha256_file(job["model"])
@@ -1103,7 +1435,7 @@ def trial(job: Record) -> Record:
         raise Failure("model-sha256", "%s hashes to %s, not to %s" % (job["model"], digest, job["model_sha256"]))
     calibration = [calibrate()] if mode == "latency" else []
     before = conditions()
-    engine, memory, glances = engine_of(job), Memory(), Glances()
+    engine, memory = engine_of(job), Memory()
     gc.collect()
     gc.disable()
     give_back()
@@ -1121,10 +1453,10 @@ def trial(job: Record) -> Record:
     memory.reset_peak()
     result["first_ns"] = step(memory, "first", timed, engine)
     finite = True
-    if mode == "latency":
+    if sampler is not None:
         series, typical_ns, steady = warm_up(engine, samples, job)
-        result.update(measure(engine, samples, job, typical_ns, glances))
-        result.update(warmup_ns=series, steady=steady, during=glances.record())
+        result.update(measure(engine, samples, job, typical_ns, sampler))
+        result.update(warmup_ns=series, steady=steady)
         calibration.append(calibrate())
     elif mode == "memory":
         result["memory_runs"] = repeat(engine, samples, job)
@@ -1269,9 +1601,12 @@ def main() -> NoReturn:
             limit_time(request.get("time_limit_s"))
         except (ValueError, AttributeError) as error:
             raise Failure("request", "the request is not JSON: %s" % error) from error
+        SENSORS.update(request.get("sensors") or {})
+        mode = request.get("mode")
+        sampler = Sampler(request) if mode == "latency" else None  # it is forked while there is one thread
         end_with_the_host(answer)
         answers = {"probe": probe, "describe": describe, "profile": profile}
-        send(answer, answers.get(request.get("mode"), trial)(request))
+        send(answer, answers[mode](request) if mode in answers else trial(request, sampler))
     except Failure as failure:
         status = FAILED
         send(answer, {"error": {"code": failure.code, "message": failure.message}})
