@@ -76,7 +76,7 @@ def collect_many(
         Samples by key; an error ends only its own key.
     """
     turns = {
-        key: _Turn(
+        key: Turn(
             run=run, job=job, plan=plan, limits=(limits or {}).get(key) or BoardLimits(), pause=pause, on_event=on_event
         )
         for key, (run, job) in runs.items()
@@ -111,8 +111,14 @@ def _schedule(keys: list[Key], plan: Plan) -> list[tuple[Key, Literal["latency",
 
 
 @dataclass(slots=True, kw_only=True)
-class _Turn:
-    """One key's share of the loop."""
+class Turn:
+    """One model's share of a loop: its processes, each repeated while what is wrong with it may pass.
+
+    Pairs (:mod:`edgekit.measure.pairs`) take their processes from two of these.
+
+    Attributes:
+        task: what its events are called.
+    """
 
     run: Run
     job: Job
@@ -120,6 +126,7 @@ class _Turn:
     limits: BoardLimits
     pause: Callable[[float], None]
     on_event: EventSink
+    task: str = "benchmark"
     latency: list[Trial] = field(default_factory=list)
     memory: list[Trial] = field(default_factory=list)
     repeated: list[Repeated] = field(default_factory=list)
@@ -158,7 +165,7 @@ class _Turn:
         )
 
     def _note(self, message: str) -> None:
-        self.on_event(Event(state="note", task="benchmark", message=message))
+        self.on_event(Event(state="note", task=self.task, message=message))
 
     def _throw_away(self, mode: Literal["latency", "memory"], index: int, reason: str, trial: Trial | None) -> None:
         self.repeated.append(Repeated(mode=mode, index=index, reason=reason, trial=trial))
