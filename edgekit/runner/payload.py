@@ -82,6 +82,11 @@ EMPTY_MODEL = (
     "040004000400000001000000100000000c00140010000c00080004000c0000001000000010000000100000001000000000000000"
     "00000000000000000000000000000000"
 )
+# the same for ONNX Runtime: y = x, one float
+EMPTY_ONNX = (
+    "08073a370a100a017812017922084964656e746974791201675a0f0a0178120a0a08080112040a020801620f0a0179120a0a0808011204"
+    "0a02080142040a00100d"
+)
 
 
 SILENT_PROGRAMS: List[str] = []  # programs that did not answer in time, or may not: they are not asked again
@@ -738,6 +743,11 @@ class LiteRtLibrary:
         self.fully_delegated: Optional[bool] = None
         self.profiled = False  # set before build: the runtime then takes the time of each op, which costs 68 MB
         self.kernels = "delegate"  # set before build
+        self.weight_cache = ""  # set before build
+
+    def files(self) -> List[str]:
+        """What is read when the runtime is loaded."""
+        return [self.path]
 
     def open(self) -> None:
         """Loads the library itself."""
@@ -888,6 +898,9 @@ class LiteRtLibrary:
         return made
 
     def _cpu_options(self, num_threads: int) -> Any:
+        if self.weight_cache and (self.kernels == "builtin" or self._typed_options()):
+            reason = "only XNNPACK in LiteRT 2.1.3 or later keeps packed weights in a file; this is %s"
+            raise Failure("weight-cache-unsupported", reason % (self.version or "another one"))
         if self._typed_options():
             if self.kernels == "builtin":
                 reason = "LiteRT %s always computes with XNNPACK; 2.1.3 and later can do without"
@@ -901,6 +914,8 @@ class LiteRtLibrary:
         text = b"num_threads = %d\n" % num_threads
         if self.kernels == "builtin":
             text += b'kernel_mode = "builtin"\n'
+        if self.weight_cache:
+            text += b"weight_cache_file_path = %s\n" % json.dumps(self.weight_cache).encode()
         return self._text_options(b"xnnpack", text)
 
     def _text_options(self, identifier: bytes, text: bytes) -> Any:
@@ -1007,6 +1022,20 @@ class PythonModule:
         self.arguments: Tuple[Any, ...] = ()
         self.nothing = None
         self.kernels = "delegate"  # set before build
+        self.weight_cache = ""  # set before build
+
+    def files(self) -> List[str]:
+        """What may be read when the runtime is loaded: the Python files and libraries of the module and of numpy."""
+        find = importlib.import_module("importlib.util").find_spec
+        specs = [find(name) for name in ("numpy", self.name)]
+        folders = [folder for spec in specs if spec for folder in spec.submodule_search_locations or ()]
+        found = []
+        for folder in (*folders, *(folder + ".libs" for folder in folders)):
+            for place, _folders, names in os.walk(folder):
+                found += [
+                    os.path.join(place, name) for name in names if name.endswith((".py", ".pyc")) or ".so" in name
+                ]
+        return found
 
     def open(self) -> None:
         """Imports the module."""
@@ -1034,6 +1063,7 @@ class PythonModule:
 
     def build(self, num_threads: int) -> None:
         """Builds the interpreter and its buffers."""
+        refuse_weight_cache(self)
         resolver = self._resolver()
         try:
             interpreter = self.interpreter_class(model_path=self.model, num_threads=num_threads, **resolver)
@@ -1101,6 +1131,13 @@ class PythonModule:
             self.fully_delegated = variable <= taken and wanted <= given | variable
 
 
+def refuse_weight_cache(engine: PythonModule) -> None:
+    """Raises Failure where a file for packed weights is asked of a Python module."""
+    if engine.weight_cache:
+        text = "%s has no option for a file with packed weights; LiteRT's library of 2.1.3 or later has"
+        raise Failure("weight-cache-unsupported", text % engine.name)
+
+
 def module_version(name: str) -> str:
     """The version of an installed module; empty where it cannot be found out."""
     version = getattr(sys.modules.get(name), "__version__", "")
@@ -1112,8 +1149,252 @@ def module_version(name: str) -> str:
     return str(version)
 
 
+# ------------------------------------------------------------------------------------------ runtime: ONNX Runtime
+
+
+class OnnxRuntime(PythonModule):
+    """ONNX Runtime with its CPU execution provider, through its Python API.
+
+    Inputs and outputs are bound once and their memory is reused, so that a run copies nothing. What the call itself
+    costs is part of every figure and cannot be told apart; :meth:`call_overhead` says how much it is.
+    """
+
+    def open(self) -> None:
+        """Imports the module."""
+        try:
+            self.numpy = importlib.import_module("numpy")
+            self.onnxruntime = importlib.import_module(self.name)
+        except ImportError as error:
+            code = "module-missing" if error.name in ("numpy", self.name) else "module-broken"
+            raise Failure(code, "import %s: %s" % (self.name, error)) from error
+        except Exception as error:  # an extension module may raise anything
+            raise Failure("module-broken", "import %s: %r" % (self.name, error)) from error
+        self.version = module_version(self.name)
+
+    def prove(self) -> None:
+        """Runs a model that does nothing."""
+        try:
+            self.call_overhead(1)
+        except Failure:
+            raise
+        except Exception as error:  # an extension module may raise anything
+            raise Failure("module-broken", "%s %s: %r" % (self.name, self.version, error)) from error
+
+    def build(self, num_threads: int) -> None:
+        """Builds the session and its buffers; these have the model's fixed sizes, and 1 for every other."""
+        refuse_weight_cache(self)
+        if self.kernels == "builtin":
+            raise Failure("kernels-unsupported", "%s has one set of kernels for the CPU" % self.name)
+        try:
+            session = self._session(self.model, num_threads)
+        except Exception as error:  # an extension module may raise anything
+            raise Failure("model-unreadable", "%s cannot use %s: %s" % (self.name, self.model, error)) from error
+        self.inputs = [self._tensor(value) for value in session.get_inputs()]
+        self.outputs = [self._tensor(value) for value in session.get_outputs()]
+        taken = session.get_providers()
+        self.delegate = taken[0] if taken else "none"
+        self.fully_delegated = len(taken) == 1
+        self.session = session
+        self.binding, self.values = self._bound(session, self.inputs, self.outputs)
+        self.run = session.run_with_iobinding
+        self.arguments = (self.binding,)
+
+    def put(self, index: int, source: Source) -> None:
+        """Fills an input from bytes or from a place in a file."""
+        tensor = self.inputs[index]
+        if not isinstance(source, bytes):
+            with open(source[0], "rb") as stream:
+                stream.seek(source[1])
+                source = stream.read(tensor["bytes"])
+        array_ = self.numpy.frombuffer(source, dtype=tensor["dtype"]).reshape(tensor["shape"])
+        self.values[index].update_inplace(array_)
+
+    def get(self, index: int) -> bytes:
+        """The raw bytes of an output; only now is the shape of one known that the model leaves open."""
+        value = self.binding.get_outputs()[index].numpy()
+        tensor = self.outputs[index]
+        tensor.update(shape=[int(length) for length in value.shape], bytes=int(value.nbytes))
+        return bytes(value.tobytes())
+
+    def call_overhead(self, runs: int = 200) -> int:
+        """Nanoseconds of a run of a model that does nothing: the call from Python and the session's own work."""
+        session = self._session(bytes.fromhex(EMPTY_ONNX), 1)
+        tensors = [[self._tensor(value) for value in side] for side in (session.get_inputs(), session.get_outputs())]
+        binding, values = self._bound(session, *tensors)
+        values[0].update_inplace(self.numpy.zeros(1, dtype="float32"))
+        costs = []
+        for _ in range(runs):
+            start = time.perf_counter_ns()
+            session.run_with_iobinding(binding)
+            costs.append(time.perf_counter_ns() - start)
+        return middle(costs)
+
+    def _session(self, model: Union[str, bytes], num_threads: int) -> Any:
+        options = self.onnxruntime.SessionOptions()
+        options.intra_op_num_threads = num_threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        return self.onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+    def _bound(self, session: Any, inputs: List[Record], outputs: List[Record]) -> Tuple[Any, List[Any]]:
+        """Where a session reads and writes, and the inputs' memory."""
+        binding, values = session.io_binding(), []
+        for tensor in inputs:
+            make = self.onnxruntime.OrtValue.ortvalue_from_shape_and_type
+            values.append(make(tensor["shape"], self.numpy.dtype(tensor["dtype"]).type, "cpu"))
+            binding.bind_ortvalue_input(tensor["name"], values[-1])
+        for tensor in outputs:
+            binding.bind_output(tensor["name"], "cpu")
+        return binding, values
+
+    def _tensor(self, value: Any) -> Record:
+        """One input or output as the session describes it: ``tensor(float)``, ``['batch', 3, 224, 224]``."""
+        kind = value.type[7:-1] if value.type.startswith("tensor(") else value.type
+        name = {"float": "float32", "double": "float64"}.get(kind, kind)
+        for number_, (known, _width) in DTYPES.items():
+            if name == known:
+                lengths = [length if isinstance(length, int) and length >= 0 else 1 for length in value.shape]
+                return tensor_record(value.name, number_, lengths)
+        raise Failure("model-unsupported", "the tensor %s has type %s: not supported" % (value.name, value.type))
+
+
 if TYPE_CHECKING:
     Engine = Union[LiteRtLibrary, PythonModule]
+
+# ---------------------------------------------------------------------------------------------------- a cold start
+
+_PROT_READ, _MAP_SHARED, _MAP_FAILED = 1, 1, ctypes.c_void_p(-1).value
+
+
+def forget_pages(path: str) -> None:
+    """Asks the kernel to drop the cached pages of a file; what was not written yet is written first."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    except (OSError, AttributeError):  # it is left in memory, which is seen afterwards
+        pass
+    finally:
+        os.close(descriptor)
+
+
+def cached_bytes(path: str) -> int:
+    """How much of a file lies in the page cache: mincore(2). The kernel says "all" of a file of somebody else's."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    page = os.sysconf("SC_PAGE_SIZE")
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return 0
+    try:
+        size = os.fstat(descriptor).st_size
+        if not size:
+            return 0
+        address = libc.mmap(None, _size(size), _PROT_READ, _MAP_SHARED, descriptor, ctypes.c_long(0))
+        if address in (None, _MAP_FAILED):
+            return size
+        pages = (ctypes.c_ubyte * ((size + page - 1) // page))()
+        failed = libc.mincore(_pointer(address), _size(size), pages)
+        libc.munmap(_pointer(address), _size(size))
+        return size if failed else min(size, page * sum(flags & 1 for flags in pages))
+    finally:
+        os.close(descriptor)
+
+
+def file_system(path: str) -> str:
+    """The kind of file system that a file lies on; empty where that is hidden."""
+    try:
+        device = os.stat(path).st_dev
+    except OSError:
+        return ""
+    wanted = "%d:%d" % (os.major(device), os.minor(device))
+    descriptor = -1
+    try:
+        descriptor = os.open("/proc/self/mountinfo", os.O_RDONLY)
+        text = b"".join(iter(lambda: os.read(descriptor, 65536), b"")).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+    for line in text.splitlines():
+        mount, _, kind = line.partition(" - ")
+        if mount.split()[2:3] == [wanted]:
+            return kind.split(" ")[0]
+    return ""
+
+
+def drop_pages(paths: Sequence[str]) -> Record:
+    """Drops the cached pages of exactly these files, and looks whether they are gone: fields of ``protocol.Cold``.
+
+    Only where a whole file stays and this is root are all clean pages of the system dropped, once; pages that another
+    process has mapped would stay all the same.
+    """
+    sizes = {path: os.stat(path).st_size for path in paths if os.path.exists(path)}
+    for path in sizes:
+        forget_pages(path)
+    left = {path: cached for path, cached in ((path, cached_bytes(path)) for path in sizes) if cached}
+    in_memory = [path for path in left if file_system(path) in ("tmpfs", "ramfs")]
+    whole = [path for path in left if path not in in_memory and left[path] == sizes[path]]
+    everything = False
+    if whole and os.geteuid() == 0:
+        os.sync()
+        try:
+            descriptor = os.open("/proc/sys/vm/drop_caches", os.O_WRONLY)
+        except OSError:  # a container
+            pass
+        else:
+            try:
+                os.write(descriptor, b"1")
+                everything = True
+            except OSError:
+                pass
+            finally:
+                os.close(descriptor)
+        left = {path: cached for path, cached in ((path, cached_bytes(path)) for path in sizes) if cached}
+    total, kept = sum(sizes.values()), sum(left.values())
+    return {
+        "dropped": "yes" if not kept else "no" if 10 * kept >= 9 * total else "partly",
+        "reason": why_kept(left, in_memory),
+        "files": len(sizes),
+        "bytes": total,
+        "left_bytes": kept,
+        "everything": everything,
+    }
+
+
+def why_kept(left: Dict[str, int], in_memory: Sequence[str]) -> str:
+    """Why pages of files are still in memory; empty where none are."""
+    if not left:
+        return ""
+    path = max(left, key=lambda name: left[name])
+    name = os.path.basename(path)
+    if path in in_memory:
+        return "%s lies on a file system in memory (%s), which keeps its pages" % (name, file_system(path))
+    if os.geteuid() not in (0, os.stat(path).st_uid) and not os.access(path, os.W_OK):
+        return "%s belongs to somebody else: the kernel does not tell whether its pages are gone" % name
+    return "the kernel keeps pages of %s: another process may use it" % name
+
+
+class ColdStart:
+    """What a start from storage took besides time."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.record = drop_pages(paths)
+        self.faults = resource.getrusage(resource.RUSAGE_SELF).ru_majflt
+        self.read = counters("/proc/self/io").get("read_bytes")
+
+    def end(self) -> Record:
+        """The first run has ended: the fields of ``protocol.Cold``."""
+        read = counters("/proc/self/io").get("read_bytes")
+        faults = resource.getrusage(resource.RUSAGE_SELF).ru_majflt - self.faults
+        came = None if read is None or self.read is None else read - self.read
+        return dict(self.record, major_faults=faults, read_bytes=came)
+
 
 # ---------------------------------------------------------------------------------------------------------- a trial
 
@@ -1398,13 +1679,27 @@ def engine_of(request: Record) -> Engine:
     elif request.get("module"):
         if request.get("module_path"):
             sys.path.insert(0, request["module_path"])
-        engine = PythonModule(request["module"])
+        engine = OnnxRuntime("onnxruntime") if request["module"] == "onnxruntime" else PythonModule(request["module"])
     else:
         raise Failure("request", "the request names neither a library nor a module")
     engine.kernels = request.get("kernels") or "delegate"
     if engine.kernels not in ("delegate", "builtin"):
         raise Failure("request", "there are no kernels called %s" % engine.kernels)
+    engine.weight_cache = request.get("weight_cache") or ""
     return engine
+
+
+def runtime_of(engine: Engine) -> Record:
+    """The fields of ``protocol.RuntimeUsed``."""
+    cache = engine.weight_cache
+    return {
+        "name": engine.name,
+        "version": engine.version,
+        "delegate": engine.delegate,
+        "fully_delegated": engine.fully_delegated,
+        "kernels": engine.kernels,
+        "weight_cache": bool(cache) and os.path.exists(cache) and os.stat(cache).st_size > 0,
+    }
 
 
 def set_cpus(cpus: Sequence[int]) -> None:
@@ -1439,6 +1734,9 @@ def trial(job: Record, sampler: Optional[Sampler] = None) -> Record:
     gc.collect()
     gc.disable()
     give_back()
+    cache = [engine.weight_cache] if engine.weight_cache else []
+    # as the last thing before the start, so that nothing of ours brings pages back
+    cold = ColdStart([job["model"], *engine.files(), *cache]) if mode == "cold" else None
     memory.reset_peak()
     memory.end_phase("start")
     result = {
@@ -1452,15 +1750,19 @@ def trial(job: Record, sampler: Optional[Sampler] = None) -> Record:
     samples.put_next()
     memory.reset_peak()
     result["first_ns"] = step(memory, "first", timed, engine)
+    if cold is not None:
+        result["cold"] = cold.end()
     finite = True
     if sampler is not None:
         series, typical_ns, steady = warm_up(engine, samples, job)
         result.update(measure(engine, samples, job, typical_ns, sampler))
         result.update(warmup_ns=series, steady=steady)
         calibration.append(calibrate())
+        if isinstance(engine, OnnxRuntime):
+            result["extra"] = {"call_overhead_ns": engine.call_overhead()}
     elif mode == "memory":
         result["memory_runs"] = repeat(engine, samples, job)
-    else:
+    elif mode != "cold":
         outputs = []
         for index in range(len(samples.sources)):
             if job.get("rebuild", True):  # fused LSTM ops keep their state from one run to the next
@@ -1478,12 +1780,7 @@ def trial(job: Record, sampler: Optional[Sampler] = None) -> Record:
         hashed.update(data)
     result.update(
         samples_used=len(samples.sources),
-        runtime={
-            "name": engine.name,
-            "version": engine.version,
-            "delegate": engine.delegate,
-            "fully_delegated": engine.fully_delegated,
-        },
+        runtime=runtime_of(engine),
         num_threads=job["num_threads"],
         model_sha256=digest,
         inputs=engine.inputs,
@@ -1539,12 +1836,7 @@ def profile(job: Record) -> Record:
         ],
         "whole_us": [sum(run[place][3] for place in whole) for run in alike],
         "other_runs": len(runs) - len(alike),
-        "runtime": {
-            "name": engine.name,
-            "version": engine.version,
-            "delegate": engine.delegate,
-            "fully_delegated": engine.fully_delegated,
-        },
+        "runtime": runtime_of(engine),
         "num_threads": job["num_threads"],
         "model_sha256": digest,
         "samples_used": len(samples.sources),
