@@ -9,6 +9,7 @@ from typing import Any, Literal
 from edgekit.core import units
 from edgekit.measure.emulated import is_emulated
 from edgekit.report import words
+from edgekit.report.headlines import headline
 
 Document = Mapping[str, Any]
 
@@ -121,28 +122,20 @@ MEASUREMENT_FIELDS: tuple[Field, ...] = (
 )
 
 
-def _headline(result: Document) -> str:
-    """A kept result in a few words."""
-    document = result["document"]
-    if result["kind"] == "measurement":
-        threads = words.count(document["num_threads"], "thread")
-        return f"{words.margin(document['latency'])}, {threads}, {result['verdict']}"
-    if result["kind"] == "artifact":
-        scored = document.get("score") or {}
-        final = words.score(scored.get("final"), scored.get("metric"))
-        shown = "no score" if final == words.NOTHING else f"{scored.get('metric')} {final}"
-        return f"{document['kind']}, {units.size(document['size_bytes'])}, {shown}"
-    return f"release {at('release.id')(document) or words.NOTHING}"
+def _whose(result: Document) -> str | None:
+    """The board; with its lab where that is another one."""
+    lab = result.get("lab")
+    return f"{result['device']} @ {lab}" if lab and result["device"] else result["device"]
 
 
 RESULT_FIELDS: tuple[Field, ...] = (
     Field(name="id", header="id", get=at("id"), show=lambda value: str(value)[:8], where=("terminal", "markdown")),
     Field(name="created", header="created", get=at("created"), show=_day_and_minute, where=("terminal", "markdown")),
     Field(name="kind", header="kind", get=at("kind"), show=_text, where=("markdown",)),
-    Field(name="device", header="device", get=at("device"), show=_text, where=("terminal", "markdown")),
+    Field(name="device", header="device", get=_whose, show=_text, where=("terminal", "markdown")),
     Field(name="model", header="model", get=at("model"), show=words.model, where=("terminal", "markdown")),
     Field(name="model_sha256", header="SHA-256", get=at("model_sha256"), show=_text),
-    Field(name="result", header="result", get=_headline, show=_text, where=("terminal", "markdown")),
+    Field(name="result", header="result", get=headline, show=_text, where=("terminal", "markdown")),
     Field(name="verdict", header="verdict", get=at("verdict"), show=_text),
     Field(name="median_ns", header="median", get=at("document.latency.median_ns"), show=units.duration, right=True),
     Field(
@@ -164,4 +157,5 @@ RESULT_FIELDS: tuple[Field, ...] = (
     Field(name="score", header="score", get=at("document.score.final"), show=_text, right=True),
     Field(name="score_drop", header="drop", get=at("document.score.drop"), show=_text, right=True),
     Field(name="edgekit", header="edgekit", get=at("edgekit"), show=_text),
+    Field(name="lab", header="lab", get=at("lab"), show=_text),
 )

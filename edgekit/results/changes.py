@@ -61,23 +61,39 @@ def _split(series: Sequence[Sequence[float]], offset: int, found: list[Step]) ->
 
 def _clearest(series: Sequence[Sequence[float]]) -> Step | None:
     """The most significant step of a row, if it has one."""
-    tried: list[tuple[float, float, Step]] = []
-    for at in range(1, len(series)):
-        before, after = _joined(series[:at]), _joined(series[at:])
-        if min(len(before), len(after)) < LEAST_A_SIDE:
-            continue
-        p = mann_whitney(before, after)
-        ratio = _level(series[at:]) / _level(series[:at])
-        step = Step(at=at, ratio=ratio, p=p, before=len(before), after=len(after))
-        tried.append((p, -abs(math.log(ratio)), step))
-    if not tried:
+    places = [at for at in range(1, len(series)) if _enough(series, at)]
+    if not places:
         return None
-    p, _, step = min(tried, key=lambda one: one[:2])
-    p = min(1.0, p * len(tried))
-    within = max(_scatter(series[: step.at]), _scatter(series[step.at :]))
-    if p >= SIGNIFICANCE or abs(math.log(step.ratio)) <= max(math.log1p(LEAST_STEP), _SIGMAS * within):
+    ps = {at: mann_whitney(_joined(series[:at]), _joined(series[at:])) for at in places}
+    best = min(places, key=lambda at: (ps[at], -abs(math.log(_ratio(series, at)))))
+    return step_at(series, best, tried=len(places))
+
+
+def step_at(series: Sequence[Sequence[float]], at: int, *, tried: int = 1) -> Step | None:
+    """The step before session ``at``, if there is one; see :func:`steps`.
+
+    Args:
+        series: the process medians of each session, in order of time.
+        at: the first session after the step.
+        tried: how many places were looked at before this one was chosen.
+    """
+    if not _enough(series, at):
         return None
-    return Step(at=step.at, ratio=step.ratio, p=p, before=step.before, after=step.after)
+    before, after = _joined(series[:at]), _joined(series[at:])
+    p = min(1.0, mann_whitney(before, after) * tried)
+    ratio = _ratio(series, at)
+    within = max(_scatter(series[:at]), _scatter(series[at:]))
+    if p >= SIGNIFICANCE or abs(math.log(ratio)) <= max(math.log1p(LEAST_STEP), _SIGMAS * within):
+        return None
+    return Step(at=at, ratio=ratio, p=p, before=len(before), after=len(after))
+
+
+def _enough(series: Sequence[Sequence[float]], at: int) -> bool:
+    return min(len(_joined(series[:at])), len(_joined(series[at:]))) >= LEAST_A_SIDE
+
+
+def _ratio(series: Sequence[Sequence[float]], at: int) -> float:
+    return _level(series[at:]) / _level(series[:at])
 
 
 def _joined(series: Sequence[Sequence[float]]) -> list[float]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgekit.core.errors import StoreError
-from edgekit.results.changes import mann_whitney, steps
+from edgekit.results.changes import Step, step_at, steps
 
 if TYPE_CHECKING:
     from edgekit.results.record import StoredResult
@@ -165,11 +166,10 @@ def _marked(row: Sequence[tuple[HistoryPoint, StoredResult]]) -> list[HistoryPoi
         for place, (point, stored) in enumerate(row)
     ]
     starts = [place for place, point in enumerate(points) if place == 0 or point.breaks] + [len(points)]
-    for begin, end in zip(starts, starts[1:]):
+    for begin, end in itertools.pairwise(starts):
         usable = [place for place in range(begin, end) if points[place].process_medians_ns]
         for step in steps([points[place].process_medians_ns for place in usable]):
-            change = Change(ratio=step.ratio, p=step.p, before=step.before, after=step.after, cause="unknown")
-            points[usable[step.at]] = replace(points[usable[step.at]], change=change)
+            points[usable[step.at]] = replace(points[usable[step.at]], change=_change(step, "unknown"))
     for before, begin, end in zip(starts, starts[1:], starts[2:]):
         if all(text.startswith(_MODEL) for text in points[begin].breaks):
             points[begin] = replace(points[begin], change=_between(points[before:begin], points[begin:end]))
@@ -178,15 +178,13 @@ def _marked(row: Sequence[tuple[HistoryPoint, StoredResult]]) -> list[HistoryPoi
 
 def _between(before: Sequence[HistoryPoint], after: Sequence[HistoryPoint]) -> Change | None:
     """The change that a new model brought, where everything else stayed the same."""
-    found = [step for step in steps([_medians(before), _medians(after)]) if step.at == 1]
-    if not found:
-        return None
-    p = mann_whitney(_medians(before), _medians(after))
-    return Change(ratio=found[0].ratio, p=p, before=found[0].before, after=found[0].after, cause=_MODEL)
+    sides = [[point.process_medians_ns for point in side if point.process_medians_ns] for side in (before, after)]
+    step = step_at([*sides[0], *sides[1]], len(sides[0])) if all(sides) else None
+    return None if step is None else _change(step, _MODEL)
 
 
-def _medians(points: Sequence[HistoryPoint]) -> list[float]:
-    return [value for point in points for value in point.process_medians_ns]
+def _change(step: Step, cause: str) -> Change:
+    return Change(ratio=step.ratio, p=step.p, before=step.before, after=step.after, cause=cause)
 
 
 def _breaks(before: StoredResult, after: StoredResult) -> tuple[str, ...]:

@@ -16,17 +16,16 @@ from edgekit.core.decode import from_json, to_json
 from edgekit.core.errors import StoreError, UsageError
 from edgekit.core.notice import Notice
 from edgekit.core.places import data_dir
-from edgekit.core.suggest import unknown
 from edgekit.core.version import VERSION
 from edgekit.measure.emulated import called, is_emulated
 from edgekit.measure.measurement import Measurement, to_document
 from edgekit.measure.samples import Samples
-from edgekit.results import figures, waiting
+from edgekit.results import figures, rows, waiting
 from edgekit.results.database import Database, Duplicate
-from edgekit.results.record import KINDS, Kind, StoredResult, storable
-from edgekit.results.schema import DETAIL_TABLES, migrate
-
-_COLUMNS = ("id", "kind", "created", "edgekit", "device", "model", "model_sha256", "verdict", "document", "lab")
+from edgekit.results.query import Query
+from edgekit.results.query import prefix as prefix_of
+from edgekit.results.record import Kind, StoredResult, storable
+from edgekit.results.schema import migrate
 
 
 def open_store(url: str | None = None, *, patience_s: float = 10.0) -> Store:
@@ -40,9 +39,7 @@ def open_store(url: str | None = None, *, patience_s: float = 10.0) -> Store:
         StoreError: locked, damaged, full, read-only, unreachable, or written by a newer edgekit.
         UsageError, DependencyError: see :class:`Database`.
     """
-    database = Database(
-        url or os.environ.get("EDGEKIT_STORE") or str(data_dir() / "results.sqlite"), patience_s=patience_s
-    )
+    database = Database(url or store_place(), patience_s=patience_s)
     if database.file is not None:
         try:
             database.file.parent.mkdir(parents=True, exist_ok=True)
@@ -57,21 +54,27 @@ def open_store(url: str | None = None, *, patience_s: float = 10.0) -> Store:
     return store
 
 
+def store_place() -> str:
+    """Where the store is when nobody says: ``EDGEKIT_STORE``, else a file in the data folder."""
+    return os.environ.get("EDGEKIT_STORE") or str(data_dir() / "results.sqlite")
+
+
 class Store:
     """Kept results. All methods may be called from several processes at once.
 
     Attributes:
+        database: where they are.
         notices: what the user should know, e.g. of results that still wait.
     """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
         self.notices: list[Notice] = []
 
     @property
     def url(self) -> str:
         """Where the store is, without any password."""
-        return self._database.shown
+        return self.database.shown
 
     def add_measurement(self, measurement: Measurement) -> str:
         """Keeps a measurement, and its raw samples in a file (``samples_file`` of its document).
@@ -179,6 +182,8 @@ class Store:
         device: str | None = None,
         model: str | None = None,
         limit: int | None = 20,
+        *,
+        query: Query | None = None,
     ) -> tuple[StoredResult, ...]:
         """Kept results, newest first.
 
@@ -187,22 +192,14 @@ class Store:
             device: only of this board; results of an emulated one are kept apart, as of ``pi4 (emulated)``.
             model: only of models of this name, or whose SHA-256 begins so.
             limit: at most so many; None: all.
+            query: what is looked for, in more words; instead of the first three.
 
         Raises:
             UsageError: no such kind.
             StoreError: the store cannot be read.
         """
-        if kind is not None and kind not in KINDS:
-            message, hint = unknown("kind of result", kind, KINDS)
-            raise UsageError(message, hint=hint)
-        filters = {
-            "kind = :kind": kind,
-            "device = :device": device,
-            "(model = :model OR model_sha256 LIKE :sha ESCAPE '!')": model,
-        }
-        condition = " AND ".join(["1 = 1", *(sql for sql, value in filters.items() if value)])
-        given = {"kind": kind, "device": device, "model": model, "sha": model and _prefix(model)}
-        return self._select(condition, {name: value for name, value in given.items() if value}, limit)
+        asked = query or Query(kind=kind, device=device, model=model)
+        return self._select(*asked.condition(), limit)
 
     def get(self, prefix: str) -> StoredResult:
         """The one result whose id begins with ``prefix``.
@@ -211,7 +208,7 @@ class Store:
             UsageError: none does, or several do.
             StoreError: the store cannot be read.
         """
-        found = self._select("id LIKE :prefix ESCAPE '!'", {"prefix": _prefix(prefix.lower())}, 6) if prefix else ()
+        found = self._select("id LIKE :prefix ESCAPE '!'", {"prefix": prefix_of(prefix.lower())}, 6) if prefix else ()
         if len(found) == 1:
             return found[0]
         if found:
@@ -229,19 +226,32 @@ class Store:
         result = self.get(prefix)
         if result.kind != "measurement":
             raise UsageError(f"result {result.id} is of kind {result.kind} and has no samples")
-        path = Path(str(result.document.get("samples_file")))
-        if path.is_file():
-            content = path.read_bytes()
-        else:
-            with self._database.reading() as transaction:
-                rows = transaction.execute("SELECT gzip_base64 FROM samples WHERE run_id = :id", {"id": result.id})
-            if not rows:
-                raise StoreError(
-                    f"the raw samples of {result.id} are gone: {path}", hint="restore the file from a back-up"
-                )
-            content = base64.b64decode(rows[0]["gzip_base64"])
-        value = waiting.unpacked(content, str(path))
-        return from_json(Samples, value.get("samples"), source=str(path), error=StoreError, lenient=True)
+        content = self.packed_samples(result)
+        if content is None:
+            raise StoreError(
+                f"the raw samples of {result.id} are gone: {result.document.get('samples_file')}",
+                hint="restore the file from a back-up, or import the result again from where it was exported",
+            )
+        source = f"the samples of {result.id}"
+        value = waiting.unpacked(content, source)
+        return from_json(Samples, value.get("samples"), source=source, error=StoreError, lenient=True)
+
+    def packed_samples(self, result: StoredResult) -> bytes | None:
+        """The raw samples of a measurement as gzip, from their file or the database; None: they are gone.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        named = result.document.get("samples_file")
+        with contextlib.suppress(OSError):
+            if isinstance(named, str) and Path(named).is_file():
+                return Path(named).read_bytes()
+        with self.database.reading() as transaction:
+            kept = transaction.execute("SELECT gzip_base64 FROM samples WHERE run_id = :id", {"id": result.id})
+        try:
+            return base64.b64decode(kept[0]["gzip_base64"], validate=True) if kept else None
+        except ValueError as error:
+            raise StoreError(f"the samples of {result.id} are damaged in the store: {error}") from error
 
     def export(self, kind: Kind | None = None, device: str | None = None, model: str | None = None) -> dict[str, Any]:
         """All matching results as one JSON document, oldest first."""
@@ -281,14 +291,14 @@ class Store:
             "kind": kind,
             "created": datetime.now(timezone.utc).isoformat(timespec="microseconds"),
             "edgekit": VERSION,
-            "device": _text(device),
-            "model": _text(model),
+            "device": rows.text(device),
+            "model": rows.text(model),
             "model_sha256": model_sha256,
             "verdict": verdict,
             "document": json.dumps(storable(to_json(document)), allow_nan=False),
         }
-        details = {name: _text(value) for name, value in columns.items()}
-        shared = base64.b64encode(samples).decode() if samples and self._database.file is None else None
+        details = {name: rows.text(value) for name, value in columns.items()}
+        shared = base64.b64encode(samples).decode() if samples and self.database.file is None else None
         try:
             self._insert(row, details, shared)
         except StoreError as error:
@@ -303,25 +313,15 @@ class Store:
         return str(row["id"])
 
     def _insert(self, row: Mapping[str, Any], details: Mapping[str, Any], samples: str | None) -> None:
-        with self._database.writing() as transaction:
-            transaction.insert("runs", row)
-            if row["kind"] in DETAIL_TABLES:
-                transaction.insert(DETAIL_TABLES[row["kind"]], {"run_id": row["id"], **details})
-            if samples is not None:
-                transaction.insert("samples", {"run_id": row["id"], "gzip_base64": samples})
+        with self.database.writing() as transaction:
+            rows.insert(transaction, row, details, samples)
 
-    def _select(self, condition: str, parameters: Mapping[str, Any], limit: int | None) -> tuple[StoredResult, ...]:
+    def _select(self, condition: str, parameters: dict[str, Any], limit: int | None) -> tuple[StoredResult, ...]:
         """The rows under a condition (our text; users' text comes as parameters)."""
         order = "ORDER BY created DESC, id DESC" + ("" if limit is None else " LIMIT :limit")
-        sql = f"SELECT {', '.join(_COLUMNS)} FROM runs WHERE {condition} {order}"  # noqa: S608 - see above
-        with self._database.reading() as transaction:
-            rows = transaction.execute(sql, {**parameters, **({} if limit is None else {"limit": limit})})
-        try:
-            return tuple(StoredResult(**{**row, "document": json.loads(row["document"])}) for row in rows)
-        except ValueError as error:
-            raise StoreError(
-                f"the store {self.url} has a damaged row: {error}", hint="restore the store from a back-up"
-            ) from error
+        with self.database.reading() as transaction:
+            found = rows.select(transaction, condition, parameters | ({} if limit is None else {"limit": limit}), order)
+        return tuple(rows.to_result(row, self.url) for row in found)
 
 
 def _named(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -329,13 +329,3 @@ def _named(row: Mapping[str, Any]) -> dict[str, Any]:
     device = row["device"]
     emulated = device is not None and is_emulated(json.loads(row["document"]))
     return {**row, "device": called(device, True) if emulated else device}
-
-
-def _prefix(text: str) -> str:
-    """A LIKE pattern for "begins with"."""
-    return text.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
-
-
-def _text(value: Any) -> Any:
-    """PostgreSQL refuses NUL in text."""
-    return value.replace("\0", "") if isinstance(value, str) else value

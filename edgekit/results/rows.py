@@ -1,0 +1,61 @@
+"""Rows of the tables: written, read, and turned into results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from edgekit.core.errors import StoreError
+from edgekit.results.database import Transaction
+from edgekit.results.record import StoredResult
+from edgekit.results.schema import DETAIL_TABLES
+
+_COLUMNS = ("id", "kind", "created", "edgekit", "device", "model", "model_sha256", "verdict", "document", "lab")
+
+
+def insert(
+    transaction: Transaction, row: Mapping[str, Any], details: Mapping[str, Any], samples: str | None = None
+) -> None:
+    """Adds a result: its row, the columns of its kind, and its samples as base64 of gzip."""
+    transaction.insert("runs", row)
+    if row["kind"] in DETAIL_TABLES:
+        transaction.insert(DETAIL_TABLES[row["kind"]], {"run_id": row["id"], **details})
+    if samples is not None:
+        insert_samples(transaction, row["id"], samples)
+
+
+def insert_samples(transaction: Transaction, result_id: str, samples: str) -> None:
+    """Adds the samples of a result that is there."""
+    transaction.insert("samples", {"run_id": result_id, "gzip_base64": samples})
+
+
+def select(
+    transaction: Transaction, condition: str, parameters: Mapping[str, Any], order: str = ""
+) -> list[dict[str, Any]]:
+    """Rows under a condition; condition and order are our text, a user's comes as parameters."""
+    sql = f"SELECT {', '.join(_COLUMNS)} FROM runs WHERE {condition} {order}"  # noqa: S608 - see above
+    return transaction.execute(sql, parameters)
+
+
+def to_result(row: Mapping[str, Any], store: str) -> StoredResult:
+    """A row as a record.
+
+    Raises:
+        StoreError: its document is damaged.
+    """
+    try:
+        document = json.loads(row["document"])
+        if not isinstance(document, dict):
+            raise ValueError("its document is not an object")
+    except (ValueError, RecursionError) as error:
+        raise StoreError(
+            f"the store {store} has a damaged row ({row['id']}): {error}",
+            hint="`edgekit results check` names all damage; `edgekit results export --format jsonl` saves the rest",
+        ) from error
+    return StoredResult(**{**row, "document": document})
+
+
+def text(value: Any) -> Any:
+    """PostgreSQL refuses NUL in text."""
+    return value.replace("\0", "") if isinstance(value, str) else value
