@@ -10,6 +10,7 @@ from typing import Any
 from edgekit.core.decode import to_json
 from edgekit.core.notice import Notice
 from edgekit.measure import statistics
+from edgekit.measure.cold import Cache, start_of
 from edgekit.measure.conditions import BoardLimits
 from edgekit.measure.plan import Plan
 from edgekit.measure.samples import Samples
@@ -46,7 +47,10 @@ class Latency:
         p90_ns, p95_ns, p99_ns: medians of the processes' percentiles.
         min_ns: the quickest iteration of all (of the quickest batch, for models too quick for the clock).
         library_ns, load_ns, init_ns, first_ns: medians over processes: open the library, load, build, first run.
-        cold_start_ns: median of the sums of these four.
+        cold_start_ns: median of the sums of these four over the cold processes (:mod:`edgekit.measure.cold`); where
+            none ran, ``warm_start_ns``. ``cold_start_cache`` says which, ``cold_start_note`` why it is not ``dropped``.
+        cold_start_ci95_ns: bootstrap interval of it.
+        warm_start_ns: median of the sums over the timed processes, whose files the kernel has in its page cache.
         missing: field name → reason.
     """
 
@@ -61,6 +65,10 @@ class Latency:
     load_ns: int | None
     init_ns: int | None
     cold_start_ns: int | None
+    cold_start_ci95_ns: tuple[int, int] | None = None
+    cold_start_cache: Cache = "warm"
+    cold_start_note: str = ""
+    warm_start_ns: int | None = None
     missing: dict[str, str] = field(default_factory=dict)
 
 
@@ -165,7 +173,7 @@ def measurement_from(
         num_threads=samples.num_threads,
         processes=len(timed),
         iterations=min((len(trial.latency_ns) * trial.batch for trial in timed), default=0),
-        latency=_latency(timed, samples.plan.seed),
+        latency=_latency(timed, samples.cold, samples.plan.seed),
         memory=_memory(samples.memory),
         spread=_spread(timed, samples.plan.seed),
         verdict=verdict.status,
@@ -194,7 +202,7 @@ def to_document(measurement: Measurement, *, samples_file: str | None = None) ->
     }
 
 
-def _latency(trials: Sequence[Trial], seed: int) -> Latency:
+def _latency(trials: Sequence[Trial], cold: Sequence[Trial], seed: int) -> Latency:
     series = [trial.latency_ns for trial in trials]
     medians = statistics.process_medians(series)
     interval = statistics.bootstrap_interval(medians, seed=seed)
@@ -204,7 +212,8 @@ def _latency(trials: Sequence[Trial], seed: int) -> Latency:
     tails = {percent: _tail(trials, percent) for percent in (90, 95, 99)}
     missing |= {f"p{percent}_ns": tail.missing for percent, tail in tails.items() if tail.missing}
     parts = {name: _over(trials, attrgetter(name)) for name in ("library_ns", "load_ns", "init_ns", "first_ns")}
-    parts["cold_start_ns"] = _over(trials, _cold_start)
+    start = start_of(cold, trials, seed=seed)
+    parts |= {"cold_start_ns": start.cold_ns, "warm_start_ns": start.warm_ns}
     missing |= {name: "the runtime did not tell" for name, value in parts.items() if value is None}
     return Latency(
         median_ns=_whole(statistics.median_of(medians)),
@@ -213,6 +222,9 @@ def _latency(trials: Sequence[Trial], seed: int) -> Latency:
         p95_ns=_whole(tails[95].value),
         p99_ns=_whole(tails[99].value),
         min_ns=min((min(samples) for samples in series if samples), default=None),
+        cold_start_ci95_ns=start.cold_ci95_ns,
+        cold_start_cache=start.cache,
+        cold_start_note=start.note,
         missing=missing,
         **parts,
     )
@@ -225,12 +237,6 @@ def _tail(trials: Sequence[Trial], percent: int) -> statistics.Estimate:
             value=None, missing=f"too quick for the clock: each sample is the mean of {batch} inferences"
         )
     return statistics.percentile([trial.latency_ns for trial in trials], percent)
-
-
-def _cold_start(trial: Trial) -> int | None:
-    parts = (trial.library_ns, trial.load_ns, trial.init_ns, trial.first_ns)
-    known = [part for part in parts if part is not None]
-    return sum(known) if len(known) == len(parts) else None
 
 
 def _memory(trials: Sequence[Trial]) -> Memory:

@@ -18,6 +18,7 @@ class Plan:
         name: ``standard`` or ``quick``; options may have changed the numbers.
         processes: fresh processes that time inferences; the unit of replication.
         memory_processes: further processes that only follow memory.
+        cold_processes: further processes that start with a dropped page cache; they end after their first run.
         warmup_runs, warmup_s: each process warms up for at least both.
         min_runs, min_s: each process measures for at least both ...
         max_s: ... and ends here all the same.
@@ -29,6 +30,7 @@ class Plan:
     name: str
     processes: int = 10
     memory_processes: int = 2
+    cold_processes: int = 3
     warmup_runs: int = 1
     warmup_s: float = 0.5
     min_runs: int = 64
@@ -50,7 +52,7 @@ class Plan:
         )
         return tuple(text for less, text in found if less)
 
-    def job(self, base: Job, mode: Literal["latency", "memory"]) -> Job:
+    def job(self, base: Job, mode: Literal["latency", "memory", "cold"]) -> Job:
         """``base`` with this plan's numbers; a memory process needs few iterations, and claims no times."""
         return replace(
             base,
@@ -69,7 +71,16 @@ class Plan:
 
 
 STANDARD = Plan(name="standard")
-QUICK = Plan(name="quick", processes=3, memory_processes=1, min_s=0.5, warmup_s=0.25, max_s=30.0, cooldown_s=5.0)
+QUICK = Plan(
+    name="quick",
+    processes=3,
+    memory_processes=1,
+    cold_processes=1,
+    min_s=0.5,
+    warmup_s=0.25,
+    max_s=30.0,
+    cooldown_s=5.0,
+)
 PLANS = {plan.name: plan for plan in (STANDARD, QUICK)}
 
 

@@ -30,7 +30,7 @@ class Samples:
     """Everything that was measured of one model on one board with one thread count.
 
     Attributes:
-        latency, memory: one trial per process, in the order they ran.
+        latency, memory, cold: one trial per process, in the order they ran.
         repeated: the processes that do not count.
         model_sha256, num_threads: what was asked for.
         created: when collecting began, ISO 8601 in UTC.
@@ -43,3 +43,4 @@ class Samples:
     model_sha256: str
     num_threads: int
     created: str
+    cold: tuple[Trial, ...] = ()

@@ -42,6 +42,7 @@ _FAILURES: dict[str, tuple[type[EdgekitError], str | None]] = {
         "LiteRT's library of 2.1.3 or later does; it needs glibc 2.34 on ARM boards (Debian 12, Ubuntu 22.04)",
     ),
     "kernels-unsupported": (RuntimeMissingError, "another runtime can compute without XNNPACK: LiteRT 2.1.3 or later"),
+    "weight-cache-unsupported": (RuntimeMissingError, "leave out --weight-cache, or use LiteRT 2.1.3 or later"),
     "out-of-memory": (DeviceError, "close other programs on the board, or use a smaller model"),
 }
 

@@ -26,7 +26,7 @@ def test_the_document_has_the_fields_that_scripts_rely_on() -> None:
     assert {"device", "runtime", "num_threads", "processes", "latency", "memory", "verdict", "reasons", "facts"} <= set(
         document
     )
-    assert set(document["runtime"]) == {"name", "version", "delegate", "fully_delegated"}
+    assert {"name", "version", "delegate", "fully_delegated"} <= set(document["runtime"])
     assert {
         "median_ns",
         "ci95_ns",
