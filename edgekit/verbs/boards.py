@@ -108,6 +108,51 @@ class Board:
         return BoardLimits(temperature_limit_c=self.profile.throttle_c, emulated=self.facts.emulator is not None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReachedBoard:
+    """A board that is connected, locked and known to be what its profile says; nothing was brought onto it yet.
+
+    Attributes:
+        profile, notices: as of :class:`Board`.
+    """
+
+    device: Device
+    profile: Profile
+    facts: Facts
+    notices: tuple[Notice, ...]
+
+    def prepared(self, runtime: RuntimeName, on_event: EventSink, *, stateful: bool = False) -> Board:
+        """The board with a runtime on it; several can be brought there, one after the other.
+
+        Raises:
+            RuntimeMissingError, DependencyError, DeviceError: see :func:`edgekit.device.provision.prepare_runtime`.
+        """
+        ready = prepare_runtime(self.device, self.facts, runtime=runtime, stateful=stateful, on_event=on_event)
+        return Board(
+            device=self.device,
+            profile=self.profile,
+            facts=self.facts,
+            runtime=ready,
+            notices=(*self.notices, *ready.notices),
+        )
+
+
+@contextmanager
+def reach_board(name: str, reach: Reach, on_event: EventSink) -> Iterator[ReachedBoard]:
+    """Connects, locks the board, and compares it with its profile.
+
+    Raises:
+        UsageError, BusyError, DeviceError: see :func:`open_board`.
+    """
+    target = reach.target(name)
+    with task(f"connect to {name}", on_event):
+        device = reach.connect(target)
+    with device, reach.lock(device, on_event):
+        facts = device.facts()
+        profile, notices = _profile_of(target, facts)
+        yield ReachedBoard(device=device, profile=profile, facts=facts, notices=(*target.notices, *notices))
+
+
 @contextmanager
 def open_board(
     name: str, reach: Reach, runtime: RuntimeName, on_event: EventSink, *, stateful: bool = False
@@ -121,20 +166,8 @@ def open_board(
         BusyError: somebody else uses the board.
         DeviceError: not reachable, not trusted, of another architecture than its profile, without a runtime.
     """
-    target = reach.target(name)
-    with task(f"connect to {name}", on_event):
-        device = reach.connect(target)
-    with device, reach.lock(device, on_event):
-        facts = device.facts()
-        profile, notices = _profile_of(target, facts)
-        ready = prepare_runtime(device, facts, runtime=runtime, stateful=stateful, on_event=on_event)
-        yield Board(
-            device=device,
-            profile=profile,
-            facts=facts,
-            runtime=ready,
-            notices=(*target.notices, *notices, *ready.notices),
-        )
+    with reach_board(name, reach, on_event) as reached:
+        yield reached.prepared(runtime, on_event, stateful=stateful)
 
 
 def _profile_of(target: Target, facts: Facts) -> tuple[Profile, tuple[Notice, ...]]:
