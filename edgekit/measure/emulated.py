@@ -42,7 +42,20 @@ def refuse_emulated(measurements: Sequence[Measurement], *, doing: str) -> None:
     Raises:
         MeasurementError: some come from an emulated board; names them.
     """
-    names = list(dict.fromkeys(called(one.device, True) for one in measurements if one.emulated))
+    _refuse([called(one.device, True) for one in measurements if one.emulated], doing)
+
+
+def refuse_emulated_board(device: str, emulated: bool, *, doing: str) -> None:
+    """As :func:`refuse_emulated`, of a board on which nothing was measured yet.
+
+    Raises:
+        MeasurementError: it is emulated.
+    """
+    _refuse([called(device, True)] if emulated else [], doing)
+
+
+def _refuse(boards: Sequence[str], doing: str) -> None:
+    names = list(dict.fromkeys(boards))
     if names:
         raise MeasurementError(
             f"cannot {doing} what was measured on {', '.join(names)}: the times of an emulated processor say nothing "
