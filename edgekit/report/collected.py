@@ -1,0 +1,233 @@
+"""What a report is of: the newest results of the store, their raw samples, and what was left out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from edgekit.core.errors import StoreError, UsageError
+from edgekit.measure.emulated import is_emulated
+from edgekit.measure.samples import Samples
+from edgekit.report import words
+from edgekit.results.history import HistoryPoint, history
+from edgekit.results.record import Kind, StoredResult
+from edgekit.results.store import Store
+
+#: with more, a page is no longer read, and no longer small
+DRAWN = 16
+_SPANS = {"h": "hours", "d": "days", "w": "weeks"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A kept measurement with its raw samples.
+
+    Attributes:
+        samples: None where they are lost, and ``missing`` says why.
+        manifest: of the model that ran; None: edgekit did not make it, or it was not kept.
+    """
+
+    result: StoredResult
+    samples: Samples | None
+    missing: str
+    manifest: Mapping[str, Any] | None
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The measurement in JSON values."""
+        return self.result.document
+
+    @property
+    def board(self) -> str:
+        """``pi4``, or ``pi4 (emulated)``."""
+        return words.device(self.document)
+
+    @property
+    def emulated(self) -> bool:
+        """Its times say nothing about a real board."""
+        return is_emulated(self.document)
+
+    @property
+    def model(self) -> str:
+        """The model's name for people."""
+        return words.model(self.result.model)
+
+    @property
+    def score(self) -> Mapping[str, Any]:
+        """``metric``, ``final``, ``drop``, … of the model; empty where it was not scored."""
+        found = (self.manifest or {}).get("score")
+        return found if isinstance(found, Mapping) else {}
+
+    @property
+    def size_bytes(self) -> int | None:
+        """Of the .tflite."""
+        found = self.document["model"].get("size_bytes") or (self.manifest or {}).get("size_bytes")
+        return None if found is None else int(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """Everything that a report shows, newest first.
+
+    Attributes:
+        store: where it is from, without any password.
+        wanted: what was asked for, as (option, value).
+        created: when, ISO 8601 in UTC.
+        measurements: the newest of each board, model, runtime and thread count; by board, then quickest first.
+        artifacts: the newest of each name.
+        histories: rows of two points and more, each of one model on one board under the same circumstances.
+        left_out: what the report does not show, and why.
+    """
+
+    store: str
+    wanted: tuple[tuple[str, str], ...]
+    created: str
+    measurements: tuple[Held, ...]
+    artifacts: tuple[StoredResult, ...]
+    deployments: tuple[StoredResult, ...]
+    comparisons: tuple[StoredResult, ...]
+    gates: tuple[StoredResult, ...]
+    profiles: tuple[StoredResult, ...]
+    selftests: tuple[StoredResult, ...]
+    histories: tuple[tuple[HistoryPoint, ...], ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def results(self) -> tuple[StoredResult, ...]:
+        """All of them, oldest first, for machines."""
+        every = (
+            *(held.result for held in self.measurements),
+            *self.artifacts,
+            *self.deployments,
+            *self.comparisons,
+            *self.gates,
+            *self.profiles,
+            *self.selftests,
+        )
+        return tuple(sorted(every, key=lambda result: (result.created, result.id)))
+
+    @property
+    def boards(self) -> tuple[str, ...]:
+        """Real ones first; emulated ones are kept apart."""
+        names = {held.board: held.emulated for held in self.measurements}
+        return tuple(sorted(names, key=lambda name: (names[name], name)))
+
+
+def collect(
+    store: Store, *, device: str | None = None, model: str | None = None, since: str | None = None
+) -> Collected:
+    """Reads what a report needs.
+
+    Args:
+        store: of record.
+        device: only of this board; models that were not measured there are left out.
+        model: only of this one: its name, or the beginning of its SHA-256.
+        since: only from then on: ``2026-11-01``, ``2026-11-01T12:00``, ``36h``, ``7d``, ``2w``.
+
+    Raises:
+        UsageError: ``since`` is no time.
+        StoreError: the store cannot be read.
+    """
+    begin = moment(since) if since else ""
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+    def found(kind: Kind) -> list[StoredResult]:
+        on = None if kind == "artifact" else device
+        return [result for result in store.list(kind, on, model, None) if result.created >= begin]
+
+    measurements = _newest(found("measurement"), _circumstances)
+    kept_before = {result.model_sha256: result.document for result in reversed(store.list("artifact", limit=None))}
+    deployments = _newest(found("deployment"), lambda result: (result.device, result.document.get("name")))
+    artifacts = _newest(found("artifact"), lambda result: result.model)
+    if device:
+        there = {result.model_sha256 for result in (*measurements, *deployments)}
+        artifacts = [result for result in artifacts if result.model_sha256 in there]
+    held = [_held(store, result, kept_before) for result in measurements]
+    held.sort(key=lambda one: (one.emulated, one.board, one.document["latency"]["median_ns"] or 0))
+    left_out = [
+        f"{len(rows)} {name}; the newest {DRAWN} are drawn, the others are in the tables only"
+        for name, rows in (("measurements", held), ("models", artifacts))
+        if len(rows) > DRAWN
+    ]
+    return Collected(
+        store=store.url,
+        wanted=tuple((name, value) for name, value in (("device", device), ("model", model), ("since", since)) if value),
+        created=now,
+        measurements=tuple(held),
+        artifacts=tuple(artifacts),
+        deployments=tuple(deployments),
+        comparisons=tuple(_newest(found("comparison"), _pair)),
+        gates=tuple(_newest(found("gate"), _pair)),
+        profiles=tuple(_newest(found("profile"), lambda result: (result.device, result.model))),
+        selftests=tuple(_newest(found("selftest"), lambda result: result.device)),
+        histories=_histories(store, held, begin),
+        left_out=tuple(left_out),
+    )
+
+
+def moment(text: str) -> str:
+    """A point in time as the store writes it, of a date, a time, or how long ago.
+
+    Raises:
+        UsageError: neither.
+    """
+    ago = re.fullmatch(r"(\d{1,6})\s*([hdw])", text.strip().lower())
+    try:
+        if ago:
+            then = datetime.now(timezone.utc) - timedelta(**{_SPANS[ago[2]]: int(ago[1])})
+        else:
+            then = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+            then = then if then.tzinfo else then.astimezone()
+        return then.astimezone(timezone.utc).isoformat(timespec="microseconds")
+    except (ValueError, OverflowError) as error:
+        raise UsageError(
+            f"--since {text!r} is not a point in time", hint="e.g. --since 7d, 36h, 2026-11-01 or 2026-11-01T12:00"
+        ) from error
+
+
+def _newest(results: Iterable[StoredResult], key: Callable[[StoredResult], object]) -> list[StoredResult]:
+    """The first of each kind; results come newest first."""
+    found: dict[object, StoredResult] = {}
+    for result in results:
+        found.setdefault(key(result), result)
+    return list(found.values())
+
+
+def _circumstances(result: StoredResult) -> object:
+    runtime = result.document.get("runtime") or {}
+    return (
+        result.device,
+        result.lab,
+        result.model,
+        runtime.get("name"),
+        runtime.get("delegate"),
+        result.document["num_threads"],
+    )
+
+
+def _pair(result: StoredResult) -> object:
+    baseline = result.document.get("baseline")
+    before = baseline.get("model") if isinstance(baseline, Mapping) else baseline
+    return (result.device, result.model_sha256, str(before))
+
+
+def _held(store: Store, result: StoredResult, manifests: Mapping[str, Mapping[str, Any]]) -> Held:
+    samples, missing = None, ""
+    try:
+        samples = store.samples(result.id)
+    except StoreError as error:
+        missing = error.message
+    return Held(result=result, samples=samples, missing=missing, manifest=manifests.get(result.model_sha256))
+
+
+def _histories(store: Store, held: Sequence[Held], begin: str) -> tuple[tuple[HistoryPoint, ...], ...]:
+    rows: dict[object, list[HistoryPoint]] = {}
+    wanted = dict.fromkeys((one.result.model, one.result.device) for one in held)
+    for name, device in wanted:
+        for point in history(store, name, device or ""):
+            if point.created >= begin:
+                rows.setdefault((point.series, name), []).append(point)
+    return tuple(tuple(row) for row in rows.values() if len(row) > 1)
