@@ -131,7 +131,7 @@ Runtime = Annotated[
     typer.Option(
         "--runtime",
         envvar="EDGEKIT_RUNTIME",
-        help="auto, litert, native, ai_edge_litert, tflite_runtime, benchmark_model.",
+        help="auto, litert, native, ai_edge_litert, tflite_runtime, onnxruntime (.onnx only), benchmark_model.",
     ),
 ]
 

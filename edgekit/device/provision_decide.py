@@ -12,6 +12,7 @@ from edgekit.device.provision_present import Present
 from edgekit.device.provision_stock import Stock
 
 _MODULES = ("ai_edge_litert", "tflite_runtime")
+_FOR_ONNX = "onnxruntime"  # it runs no .tflite, so `auto` never means it
 _STATEFUL = "LiteRT's C library does not load models with stateful ops (fused LSTM, SVDF) yet"
 
 
@@ -37,7 +38,7 @@ def decide(
     desk = Desk(board, facts, stock, present)
     if wanted == "benchmark_model":
         _add_benchmark_model(desk)
-    elif wanted in _MODULES:
+    elif wanted in (*_MODULES, _FOR_ONNX):
         add_module(desk, wanted)
     else:
         if stateful:

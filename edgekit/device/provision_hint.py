@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgekit.device.facts import Facts
 from edgekit.device.provision_plan import RuntimeName
 from edgekit.device.provision_stock import PUBLISHED, Stock, python_problem
+from edgekit.runner.runtimes_releases import MODULE_RELEASES
 
 
 def system(facts: Facts) -> str:
@@ -21,6 +22,8 @@ def hint(board: str, facts: Facts, stock: Stock, wanted: RuntimeName, stateful: 
     native_hint = f", or on this machine: {stock.native.hint}" if stock.native and stock.native.hint else ""
     if wanted == "benchmark_model":
         return f"`edgekit devices provision {board} --benchmark-model FILE`"
+    if wanted in ("tflite_runtime", "onnxruntime"):
+        return _for_module(wanted, facts)
     if facts.libc == "bionic":
         return (
             "Google publishes LiteRT for Android as a Maven package (com.google.ai.edge.litert:litert): take "
@@ -39,6 +42,19 @@ def hint(board: str, facts: Facts, stock: Stock, wanted: RuntimeName, stateful: 
             return "leave out --runtime: the module ai_edge_litert runs it; or build the LSTM with unroll=True"
         return "build the LSTM with unroll=True, or use a board with Python 3.9 to 3.14 and glibc 2.30 or later"
     return f"upgrade the board's system (glibc 2.30 comes with Debian 11 and Ubuntu 20.04), or {supply}"
+
+
+def _for_module(wanted: str, facts: Facts) -> str:
+    """For a module that was asked for by its name."""
+    if facts.abi == "armv7l" and wanted == "tflite_runtime":
+        return _for_32_bit(facts.python.version if facts.python else None, "`--library FILE`")
+    releases = [release for release in MODULE_RELEASES if release.module == wanted]
+    oldest, newest = min(r.pythons[0] for r in releases), max(r.pythons[1] for r in releases)
+    abis = sorted({abi for release in releases for abi in release.glibc})
+    there_is = f"{wanted} is published for Python 3.{oldest} to 3.{newest} on {', '.join(abis)} with glibc"
+    return f"{there_is}; " + (
+        "a .onnx file needs it" if wanted == "onnxruntime" else "`--runtime litert` uses LiteRT's library instead"
+    )
 
 
 def _for_32_bit(python: tuple[int, int, int] | None, supply: str) -> str:

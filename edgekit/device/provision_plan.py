@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-RuntimeName = Literal["auto", "litert", "native", "ai_edge_litert", "tflite_runtime", "benchmark_model"]
+RuntimeName = Literal["auto", "litert", "native", "ai_edge_litert", "tflite_runtime", "onnxruntime", "benchmark_model"]
 Runner = Literal["payload", "native", "benchmark_model"]
 Origin = Literal["published", "supplied", "wheels", "board"]
 
@@ -39,7 +39,8 @@ class Choice:
     Attributes:
         runner: what starts there.
         origin: of the library or module.
-        name: as results call it: ``LiteRT C API``, ``ai_edge_litert``, ``tflite_runtime``, ``benchmark_model``.
+        name: as results call it: ``LiteRT C API``, ``ai_edge_litert``, ``tflite_runtime``, ``onnxruntime``,
+            ``benchmark_model``.
         version: of the library or module.
         python: path of the interpreter there; None: it needs none.
         with_numpy: numpy is sent along.

@@ -10,6 +10,8 @@ from edgekit.device.connect import Device
 from edgekit.device.facts import Facts
 from edgekit.device.transport.protocol import printable
 
+_MODULES = "numpy|ai_edge_litert|tflite_runtime|onnxruntime"
+
 # $1 workspace, $2 Python or nothing. A folder is a module that was pushed
 _LOOK = r"""
 LC_ALL=C; export LC_ALL
@@ -23,7 +25,7 @@ echo modules
 [ -n "$2" ] || exit 0
 "$2" -c '
 import importlib.util as find
-for name in ("numpy", "ai_edge_litert", "tflite_runtime"):
+for name in ("numpy", "ai_edge_litert", "tflite_runtime", "onnxruntime"):
     try:
         if find.find_spec(name) is None: continue
         try:
@@ -65,5 +67,5 @@ def look(device: Device, facts: Facts) -> Present:
     found = re.findall(r"^(file|folder) (\d+|-) (runtime/[0-9a-f]{12}/[^\n]+)$", ours, flags=re.MULTILINE)
     return Present(
         files={name: int(size) if kind == "file" else None for kind, size, name in found},
-        modules=dict(re.findall(r"^(numpy|ai_edge_litert|tflite_runtime) ([\w.+!?-]{1,40})$", modules, re.MULTILINE)),
+        modules=dict(re.findall(rf"^({_MODULES}) ([\w.+!?-]{{1,40}})$", modules, re.MULTILINE)),
     )

@@ -26,6 +26,8 @@ from edgekit.runner.runtimes_releases import ModuleRelease
 
 _LARGEST_BYTES = 400_000_000
 _ARCHIVE_VERSION = 1
+#: where a module keeps its libraries, and the one that Python imports; else the module's own folder
+_LAYOUT = {"onnxruntime": ("onnxruntime/capi", "onnxruntime_pybind11_state")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,18 +160,20 @@ def _named(wheel: Path) -> WheelName:
 
 
 def _interpreter_files(inside: dict[str, bytes], module: str) -> dict[str, bytes]:
-    """What ``MODULE.interpreter`` needs: its folder's Python files, its library, and what that library needs.
+    """What runs models: the module's own Python files, its library, and what that library needs.
 
     Converters, accelerators for phones and compilers for other chips are two thirds of a wheel and stay out.
     """
+    folder, wrapper = _LAYOUT.get(module, (module, "interpreter_wrapper"))
     libraries = {
         PurePosixPath(name).name: name
         for name in inside
-        if PurePosixPath(name).parent == PurePosixPath(module) and ".so" in PurePosixPath(name).suffixes
+        if PurePosixPath(name).parent == PurePosixPath(folder) and ".so" in PurePosixPath(name).suffixes
     }
-    waiting = [name for name in libraries if "interpreter_wrapper" in name]
+    waiting = [name for name in libraries if wrapper in name]
     if not waiting:
         raise DependencyError(f"the wheel of {module} has no interpreter in it", hint="delete it and try again")
+    own = {module, folder}
     taken: set[str] = set()
     while waiting:
         name = waiting.pop()
@@ -178,7 +182,8 @@ def _interpreter_files(inside: dict[str, bytes], module: str) -> dict[str, bytes
         taken.add(name)
         waiting += [needed for needed in _parsed(inside[libraries[name]]).needed if needed in libraries]
     keep = {libraries[name] for name in taken}
-    keep |= {name for name in inside if re.fullmatch(rf"{module}/[^/]+\.py|{module}-[^/]+\.dist-info/METADATA", name)}
+    keep |= {name for name in inside if name.endswith(".py") and str(PurePosixPath(name).parent) in own}
+    keep |= {name for name in inside if re.fullmatch(rf"{module}-[^/]+\.dist-info/METADATA|{module}/LICENSE", name)}
     return {name: inside[name] for name in sorted(keep)}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-ModuleName = Literal["ai_edge_litert", "tflite_runtime"]
+ModuleName = Literal["ai_edge_litert", "tflite_runtime", "onnxruntime"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +61,22 @@ MODULE_RELEASES = (
         glibc={"armv7l": "2.27"},
         numpy=("1.19.2", "2"),
         archive_bytes=(1_700_000, 16_000_000),
+    ),
+    # what its metadata asks for besides numpy is for its tools; the runtime imports none of it
+    *(
+        ModuleRelease(
+            module="onnxruntime",
+            version=version,
+            pythons=pythons,
+            glibc={"aarch64": glibc, "x86_64": glibc},
+            numpy=("1.21.6", "3"),
+            archive_bytes=archive_bytes,
+        )
+        for version, pythons, glibc, archive_bytes in (
+            ("1.32.0", (11, 14), "2.28", (13_000_000, 27_000_000)),
+            ("1.23.2", (10, 13), "2.27", (8_000_000, 24_000_000)),
+            ("1.19.2", (8, 12), "2.27", (6_000_000, 22_000_000)),
+        )
     ),
 )
 

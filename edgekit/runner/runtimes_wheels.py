@@ -12,7 +12,11 @@ from edgekit.runner.runtimes_archive import ModuleArchive, make_archive, whole_a
 from edgekit.runner.runtimes_pip import WheelName, download_wheel, held_wheel, platform_tags
 from edgekit.runner.runtimes_releases import ModuleRelease
 
-_PACKAGES: dict[str, str] = {"ai_edge_litert": "ai-edge-litert", "tflite_runtime": "tflite-runtime"}
+_PACKAGES: dict[str, str] = {
+    "ai_edge_litert": "ai-edge-litert",
+    "tflite_runtime": "tflite-runtime",
+    "onnxruntime": "onnxruntime",
+}
 #: tagged for a newer glibc than they need: 2.27 on ARM
 _SAY_TOO_MUCH = {"tflite_runtime": ("manylinux_2_34",)}
 

@@ -18,6 +18,7 @@ from edgekit.verbs.benchmark import check_runtime
 from edgekit.verbs.boards import Reach
 
 ABIS = ("aarch64", "armv7l", "x86_64")
+_MODULES = ("ai_edge_litert", "tflite_runtime", "onnxruntime")
 #: the Python that comes with a glibc: Debian 10 to 13, Ubuntu 20.04 (3.8) to 24.04
 _PYTHON_OF_GLIBC = {"2.28": 7, "2.31": 9, "2.35": 10, "2.36": 11, "2.39": 12, "2.41": 13}
 _USUAL_PYTHON = 11
@@ -94,10 +95,10 @@ def download_runtimes(
         raise UsageError(f"{libc_version!r} is not a version of glibc", hint="as `ldd --version` states it: 2.36")
     files: list[Fetched] = []
     notices: list[Notice] = []
-    if wanted in ("ai_edge_litert", "tflite_runtime") or abi == "armv7l":
-        module = wanted if wanted in ("ai_edge_litert", "tflite_runtime") else "tflite_runtime"
+    if wanted in _MODULES or abi == "armv7l":
+        module = wanted if wanted in _MODULES else "tflite_runtime"
         files += _modules(module, abi, libc_version, python, notices, on_event)
-    if wanted not in ("ai_edge_litert", "tflite_runtime"):
+    if wanted not in _MODULES:
         files += _libraries(abi, libc_version, on_event)
         files += _native(abi, notices)
     if not files:
@@ -163,7 +164,7 @@ def _modules(
     if not releases:
         raise UsageError(
             f"there are no wheels of {module} for {abi}" + (f" with glibc {libc_version}" if libc_version else ""),
-            hint="ai_edge_litert has wheels for aarch64 and x86_64, tflite_runtime for armv7l too",
+            hint="ai_edge_litert and onnxruntime have wheels for aarch64 and x86_64, tflite_runtime for armv7l too",
         )
     found = []
     for minor in _minors(python, libc_version, releases[0], abi):
