@@ -26,8 +26,8 @@ from edgekit.runner.runtimes_releases import ModuleRelease
 
 _LARGEST_BYTES = 400_000_000
 _ARCHIVE_VERSION = 1
-#: where a module keeps its libraries, and the one that Python imports; else the module's own folder
-_LAYOUT = {"onnxruntime": ("onnxruntime/capi", "onnxruntime_pybind11_state")}
+#: where a module keeps its libraries, and those that are loaded by their names; else the module's own folder
+_LAYOUT = {"onnxruntime": ("onnxruntime/capi", ("onnxruntime_pybind11_state", "onnxruntime_providers_shared"))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,13 +164,13 @@ def _interpreter_files(inside: dict[str, bytes], module: str) -> dict[str, bytes
 
     Converters, accelerators for phones and compilers for other chips are two thirds of a wheel and stay out.
     """
-    folder, wrapper = _LAYOUT.get(module, (module, "interpreter_wrapper"))
+    folder, loaded = _LAYOUT.get(module, (module, ("interpreter_wrapper",)))
     libraries = {
         PurePosixPath(name).name: name
         for name in inside
         if PurePosixPath(name).parent == PurePosixPath(folder) and ".so" in PurePosixPath(name).suffixes
     }
-    waiting = [name for name in libraries if wrapper in name]
+    waiting = [name for name in libraries if any(word in name for word in loaded)]
     if not waiting:
         raise DependencyError(f"the wheel of {module} has no interpreter in it", hint="delete it and try again")
     own = {module, folder}
