@@ -76,10 +76,16 @@ def names(held: Sequence[Held]) -> list[str]:
         parts = [one.model]
         if len({other.document["num_threads"] for other in held}) > 1:
             parts.append(words.count(one.document["num_threads"], "thread"))
-        if len({words.runtime(other.document) for other in held}) > 1:
-            parts.append(words.runtime(one.document))
+        if len({runtime(other) for other in held}) > 1:
+            parts.append(runtime(one))
         found.append(", ".join(parts))
     return found
+
+
+def runtime(held: Held) -> str:
+    """``LiteRT C API 2.3.0, XNNPACK``: what was asked to run, whatever share of the ops the delegate took."""
+    used = held.document["runtime"] or {}
+    return f"{used.get('name')} {used.get('version')}, {used.get('delegate')}" if used else "unknown runtime"
 
 
 def _points(group: Sequence[Held]) -> list[Point]:

@@ -9,6 +9,7 @@ from typing import Any
 from edgekit.core import units
 from edgekit.report import words
 from edgekit.report.collected import Collected, Held
+from edgekit.report.pareto import runtime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +144,7 @@ def _against_float(best: Held, there: Sequence[Held], collected: Collected) -> s
         if held.document["model"].get("kind") == "float32"
         and held.document["model"].get("source_sha256") == source is not None
         and held.document["num_threads"] == best.document["num_threads"]
-        and words.runtime(held.document) == words.runtime(best.document)
+        and runtime(held) == runtime(best)
         and held.result.id != best.result.id
     ]
     if not alike:

@@ -35,7 +35,7 @@ def facts(held: Sequence[Held]) -> tuple[tuple[str, str], ...]:
         ("clock", f"{max(frequencies) / 1e6:.0f} MHz asked for" if frequencies else _clock(state)),
         ("temperature", _celsius(state)),
         ("throttle bits", hex(state["throttle_bits"]) if state.get("throttle_bits") is not None else None),
-        ("load", state.get("load_1min")),
+        ("load", f"{state['load_1min']:.2f}" if state.get("load_1min") is not None else None),
         ("memory available", units.size(state["memory_available_bytes"]) if state.get("memory_available_bytes") else None),
         ("boot", state.get("boot_id")),
         *((name.replace("_", " "), state[name]) for name in ("kernel", "os_build", "uptime_s") if state.get(name)),
@@ -75,7 +75,7 @@ def _profile(device: str) -> list[tuple[str, str]]:
         if kind:
             profile = load_profile(kind)
             cores = words.count(profile.cores, "core") if profile.cores else None
-            memory = " or ".join(f"{size // 1024} GiB" if size >= 1024 else f"{size} MiB" for size in profile.ram_mb)
+            memory = f"{' or '.join(f'{size / 1024:g}' for size in profile.ram_mb)} GiB" if profile.ram_mb else None
             parts = [part for part in (profile.soc, profile.abi, cores, memory) if part]
             return [("profile", f"{profile.title} ({', '.join(parts)})" if parts else profile.title)]
     return []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgekit.report.clean import clean
@@ -43,6 +43,7 @@ class Chart:
         draw: puts it on a sheet, which says how wide it is.
         table: the same figures.
         key: what colours and shapes mean: (class of the key's mark, text).
+        numbered: names of points that a narrow drawing only numbers, from 1.
         notes: what is missing, and why.
     """
 
@@ -53,7 +54,8 @@ class Chart:
     draw: Callable[[Sheet], None]
     table: Table
     key: tuple[tuple[str, str], ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    numbered: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def label(text: object, limit: int = 28) -> str:
@@ -63,6 +65,11 @@ def label(text: object, limit: int = 28) -> str:
         return shown
     tail = limit // 3
     return f"{shown[: limit - tail - 1]}…{shown[-tail:]}"
+
+
+def percent(value: float) -> str:
+    """``0.0123`` → ``1.2 %``."""
+    return f"{value * 100:.1f} %"
 
 
 def sentence(parts: Sequence[str]) -> str:

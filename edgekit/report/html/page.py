@@ -13,7 +13,7 @@ from edgekit.report import words
 from edgekit.report.collected import DRAWN, Collected, Held
 from edgekit.report.commands import Command, commands
 from edgekit.report.html import boards, checks, template
-from edgekit.report.html.chart import Chart, Table
+from edgekit.report.html.chart import Chart, Table, sentence
 from edgekit.report.html.history import over_time
 from edgekit.report.html.ops import ops
 from edgekit.report.html.pareto import pareto
@@ -132,11 +132,13 @@ def _latency(measurements: Sequence[Held]) -> Section:
 
 def _with_circumstances(part: Part, there: Sequence[Held]) -> Part:
     """What the figures of a board depend on, said once for all that share it."""
-    alike: dict[str, list[str]] = {}
-    for held in there:
-        alike.setdefault(words.circumstances(held.document), []).append(held.model)
-    told = [f"{', '.join(dict.fromkeys(models))}: {text}" if len(alike) > 1 else text for text, models in alike.items()]
-    return Part(name=part.name, title=part.title, figures=part.figures, circumstances="; ".join(told))
+    threads, processes = (sorted({held.document[name] for held in there}) for name in ("num_threads", "processes"))
+    told = (
+        "; ".join(dict.fromkeys(front.runtime(held) for held in there)),
+        f"{sentence([str(count) for count in threads])} thread{'s' * (threads != [1])}",
+        f"{sentence([str(count) for count in processes])} process{'es' * (processes != [1])} each",
+    )
+    return Part(name=part.name, title=part.title, figures=part.figures, circumstances=", ".join(told))
 
 
 def _measurements(measurements: Sequence[Held]) -> Table:
@@ -148,24 +150,24 @@ def _measurements(measurements: Sequence[Held]) -> Table:
             (held.board, held.board),
             (str(document["num_threads"]), document["num_threads"]),
             (words.margin(latency), latency["median_ns"]),
+            (document["verdict"], document["verdict"]),
             (units.duration(latency["p90_ns"]), latency["p90_ns"]),
             (units.duration(latency["cold_start_ns"]), latency["cold_start_ns"]),
             (units.size(document["memory"]["peak_rss_bytes"]), document["memory"]["peak_rss_bytes"]),
             (units.size(held.size_bytes), held.size_bytes),
             (words.score(held.score.get("final"), held.score.get("metric")), held.score.get("final")),
-            (document["verdict"], document["verdict"]),
-            ("; ".join(document["reasons"]) or words.NOTHING, "; ".join(document["reasons"])),
-            (words.runtime(document), words.runtime(document)),
             (str(document["processes"]), document["processes"]),
+            (words.runtime(document), words.runtime(document)),
+            ("; ".join(document["reasons"]) or words.NOTHING, "; ".join(document["reasons"])),
         )
         rows.append(tuple(text for text, _ in cells))
         sort.append(tuple(-1 if value is None else value for _, value in cells))
-    headers = ("model", "board", "threads", "latency ±95 %", "p90", "cold start", "memory", "size", "score", "verdict")
+    headers = ("model", "board", "threads", "latency ±95 %", "verdict", "p90", "cold start", "memory", "size", "score")
     return Table(
         caption="All measurements",
-        headers=(*headers, "reasons", "runtime", "processes"),
+        headers=(*headers, "processes", "runtime", "reasons"),
         rows=tuple(rows),
-        right=(2, 3, 4, 5, 6, 7, 8, 12),
+        right=(2, 3, 5, 6, 7, 8, 9, 10),
         sort=tuple(sort),
     )
 

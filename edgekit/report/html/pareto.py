@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _LARGEST = 700.0  # area of the largest model's mark, in square pixels
+_NAMED = 3  # a phone has room for the names of so many points
+_MARKS = {"unstable": " ~", "invalid": " ✕"}
 _WIDE_RANGE = 8  # from this ratio on the latencies need a logarithmic axis
 
 
@@ -56,7 +59,7 @@ def pareto(panel: Panel, name: str) -> Chart:
         axes.set_xlabel(f"latency, {unit} (left is quicker)")
         axes.set_ylabel(f"{metric}, %" if higher else f"{metric} (lower is better)")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
-        _names(axes, panel.points, scale, factor, short=sheet.narrow)
+        _names(axes, panel.points, scale, factor, numbers=sheet.narrow and len(panel.points) > _NAMED)
 
     return Chart(
         name=name,
@@ -67,6 +70,7 @@ def pareto(panel: Panel, name: str) -> Chart:
         draw=draw,
         table=_table(panel),
         key=_key(panel),
+        numbered=tuple(point.name + _MARKS.get(point.verdict, "") for point in panel.points) if len(panel.points) > _NAMED else (),
         notes=tuple(f"{model}: not in the plot, it has no score or no latency" for model in panel.lacking),
     )
 
@@ -87,7 +91,7 @@ def _area(point: Point, points: Sequence[Point]) -> float:
 def _mark(axes: Axes, point: Point, scale: float, factor: float, area: float) -> None:
     colour = plots.GREEN if point.front else plots.GREY if point.verdict == "invalid" else plots.BLUE
     x, y = point.latency_ns * scale, point.score * factor
-    bars: dict[str, Any] = {"color": colour, "linewidth": 1.4, "zorder": 2}
+    bars: dict[str, Any] = {"color": colour, "linewidth": 1.2, "alpha": 0.6, "zorder": 2}
     if point.ci95_ns:
         axes.plot([bound * scale for bound in point.ci95_ns], [y, y], **bars)
     if point.score_ci95:
@@ -99,20 +103,18 @@ def _mark(axes: Axes, point: Point, scale: float, factor: float, area: float) ->
     axes.scatter([x], [y], s=7, c=colour, linewidths=0, zorder=5)
 
 
-def _names(axes: Axes, points: Sequence[Point], scale: float, factor: float, *, short: bool) -> None:
-    """Names beside their points, each where it covers no other."""
+def _names(axes: Axes, points: Sequence[Point], scale: float, factor: float, *, numbers: bool) -> None:
+    """Names, or numbers, beside their points, each where it covers no other."""
     axes.figure.draw_without_rendering()  # type: ignore[union-attr]  # the layout decides where the pixels are
     frame = axes.get_window_extent()
-    taken: list[tuple[float, float, float, float]] = []
-    for point in points:
-        text = label(point.name, 20 if short else 34) + {"valid": "", "unstable": " ~", "invalid": " ✕"}[point.verdict]
-        x, y = axes.transData.transform((point.latency_ns * scale, point.score * factor))
-        width, height = 6.9 * len(text), 13.0
-        away = (_area(point, points) / 3.1) ** 0.5 + 4
-        for shift, side in itertools.product((0, 15, -15, 30, -30, 45, -45, 60, -60), (1, -1)):
+    taken = [_square(*_pixel(axes, point, scale, factor), _radius(point, points)) for point in points]
+    for number, point in enumerate(points, 1):
+        text = str(number) if numbers else label(point.name, 34) + _MARKS.get(point.verdict, "")
+        (x, y), width = _pixel(axes, point, scale, factor), 6.9 * len(text)
+        away = _radius(point, points) + 4
+        for shift, side in itertools.product((0, 16, -16, 32, -32, 48, -48, 64, -64, 80, -80), (1, -1)):
             left = x + away if side > 0 else x - away - width
-            bottom = y - height / 2 + shift
-            box = (left, bottom, left + width, bottom + height)
+            box = (left, y - 7 + shift, left + width, y + 7 + shift)
             inside = box[0] > frame.x0 and box[2] < frame.x1 and box[1] > frame.y0 and box[3] < frame.y1
             if inside and not any(_overlap(box, other) for other in taken):
                 break
@@ -124,10 +126,23 @@ def _names(axes: Axes, points: Sequence[Point], scale: float, factor: float, *, 
             textcoords="offset points",
             ha="left" if side > 0 else "right",
             va="center",
-            color=plots.INK,
             fontsize=10.5,
             zorder=6,
+            arrowprops={"arrowstyle": "-", "color": plots.GREY, "linewidth": 0.8, "shrinkA": 1, "shrinkB": 3} if shift else None,
         )
+
+
+def _pixel(axes: Axes, point: Point, scale: float, factor: float) -> tuple[float, float]:
+    x, y = axes.transData.transform((point.latency_ns * scale, point.score * factor))
+    return float(x), float(y)
+
+
+def _radius(point: Point, points: Sequence[Point]) -> float:
+    return math.sqrt(_area(point, points) / math.pi)
+
+
+def _square(x: float, y: float, half: float) -> tuple[float, float, float, float]:
+    return x - half, y - half, x + half, y + half
 
 
 def _overlap(one: tuple[float, ...], two: tuple[float, ...]) -> bool:

@@ -90,11 +90,14 @@ class Sheet:
         return [axes for row in found for axes in row]
 
     def panels(self, count: int, height: float) -> list[Axes]:
-        """Panels side by side, or on a phone one below the other; the same rows in all of them."""
-        rows, columns = (count, 1) if self.narrow else (1, count)
+        """Panels of the same rows, two side by side, or on a phone one below the other."""
+        columns = 1 if self.narrow else 2
+        rows = -(-count // columns)
         self._set_height((height + 44) * rows)
-        found = self.figure.subplots(rows, columns, sharey=not self.narrow, squeeze=False)
-        return [axes for row in found for axes in row]
+        found = [axes for row in self.figure.subplots(rows, columns, squeeze=False) for axes in row]
+        for spare in found[count:]:
+            spare.remove()
+        return found[:count]
 
     def _set_height(self, height: float) -> None:
         self.figure.set_size_inches(self.width / 72, height / 72)

@@ -13,7 +13,7 @@ from edgekit.measure.samples import Samples
 from edgekit.report import words
 from edgekit.report.collected import Held
 from edgekit.report.html import plots, sensors
-from edgekit.report.html.chart import Chart, Table, sentence
+from edgekit.report.html.chart import Chart, Table, percent, sentence
 from edgekit.report.html.pareto import scaled
 from edgekit.report.html.plots import Sheet
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from edgekit.runner.protocol import Trial
 
-_BINS = 28
+_BINS = 24
+_SHOWN = (1, 95)  # percentiles: a long tail would leave the shapes flat; the table has the 99th
 _FEW = 12  # with fewer samples each is a dot
 
 
@@ -95,7 +96,7 @@ def processes(held: Held, name: str) -> Chart | None:
         name=name,
         title=f"Processes of {held.model} on {held.board}",
         takeaway=_takeaway(held, places),
-        description="One shape for each fresh process: where its single inferences lie (first to last percentile), the "
+        description="One shape for each fresh process: where its single inferences lie (first to 95th percentile), the "
         "dot is its median. The dashed line is the result, the band its 95 % interval. "
         + (f"Below: {sentence([sensor.title for sensor in told])}." if told else "No sensor of this board tells anything."),
         draw=draw,
@@ -116,7 +117,7 @@ def _strip(axes: Axes, place: int, slot: Slot, scale: float) -> None:
     if len(values) < _FEW:
         axes.scatter([place] * len(values), values, s=9, c=colour, alpha=0.5, linewidths=0)
     else:
-        low, high = numpy.percentile(values, (1, 99))
+        low, high = numpy.percentile(values, _SHOWN)
         counts, edges = numpy.histogram(values[(values >= low) & (values <= high)], bins=_BINS)
         widths = numpy.append(counts, 0) / max(counts.max(), 1) * 0.42
         outline = numpy.concatenate([place - widths, (place + widths)[::-1]])
@@ -132,9 +133,9 @@ def _takeaway(held: Held, places: Sequence[Slot]) -> str:
     counted = [place for place in places if not place.reason]
     spread = document.get("spread") or {}
     told = f"The medians of {words.count(len(counted), 'process')} "
-    told += f"scatter by {spread['cv']:.1%}" if spread.get("cv") is not None else "are too few to tell how they scatter"
+    told += f"scatter by {percent(spread['cv'])}" if spread.get("cv") is not None else "are too few to tell how they scatter"
     if spread.get("half_width") is not None:
-        told += f"; the result is known to ±{spread['half_width']:.1%}"
+        told += f"; the result is known to ±{percent(spread['half_width'])}"
     thrown = len(places) - len(counted)
     repeated = f" {words.count(thrown, 'process')} did not count and ran again." if thrown else ""
     reasons = "; ".join(document["reasons"])
@@ -165,6 +166,7 @@ def _notes(samples: Samples) -> tuple[str, ...]:
 def _table(held: Held, places: Sequence[Slot]) -> Table:
     import numpy
 
+    called = f"{held.model} on {held.board}, {words.count(held.document['num_threads'], 'thread')}, {words.runtime(held.document)}"
     rows = []
     for place in places:
         trial = place.trial
@@ -183,13 +185,13 @@ def _table(held: Held, places: Sequence[Slot]) -> Table:
                 sensors.clock(trial),
                 throttling(trial) or ("none" if trial.before.throttle_bits is not None else words.NOTHING),
                 sensors.calibration(trial),
-                place.reason or "counts",
+                place.reason or "yes",
             )
         )
     headers = ("process", "inferences", "median", "1 %", "99 %", "before, hottest, after", "clock", "throttling")
     return Table(
-        caption=f"Processes of {held.model} on {held.board}",
-        headers=(*headers, "fixed work before, after", ""),
+        caption=f"Processes of {called}",
+        headers=(*headers, "fixed work before, after", "in the result"),
         rows=tuple(rows),
         right=(1, 2, 3, 4),
     )

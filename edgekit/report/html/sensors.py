@@ -50,7 +50,7 @@ def told(places: Sequence[Place]) -> tuple[Sensor, ...]:
     if any(seen.temperature_c is not None for trial in trials for seen in (trial.before, trial.after)):
         found.append(
             Sensor(
-                title="temperature before and after, hottest during",
+                title="temperature before, during and after",
                 unit="°C",
                 draw=lambda axes, slots: _series(axes, slots, _celsius, lambda reading: reading.temperature_c, plots.ORANGE),
                 key=(("dot orange", "temperature"),),
@@ -59,7 +59,7 @@ def told(places: Sequence[Place]) -> tuple[Sensor, ...]:
     if any(_hertz(seen) for trial in trials for seen in (trial.before, trial.after)):
         found.append(
             Sensor(
-                title="clock before and after, slowest and fastest during",
+                title="clock before, during and after",
                 unit="MHz",
                 draw=lambda axes, slots: _series(axes, slots, _megahertz, _reading_megahertz, plots.PURPLE),
                 key=(("dot purple", "clock"),),
@@ -70,10 +70,10 @@ def told(places: Sequence[Place]) -> tuple[Sensor, ...]:
     if any(trial.calibration_ns for trial in trials):
         found.append(
             Sensor(
-                title="a fixed piece of work, before and after: it slows down when the board does",
+                title="fixed work before and after",
                 unit="ms",
                 draw=_calibration,
-                key=(("dot green", "fixed work"),),
+                key=(("dot green", "fixed work: takes longer when the board slows down"),),
             )
         )
     return tuple(found)
@@ -119,7 +119,7 @@ def _series(
         points = [(x - _HALF, around(trial.before)), *_readings(trial, x, during), (x + _HALF, around(trial.after))]
         known = [(at, value) for at, value in points if value is not None]
         if known:
-            axes.plot(*zip(*known), color=colour, linewidth=1.4, marker="o", markersize=2.6, markeredgewidth=0)
+            axes.plot(*zip(*known), color=colour, linewidth=1.4, marker="o", markersize=3.6, markeredgewidth=0)
     axes.margins(y=0.25)
     low, high = axes.get_ylim()
     if high - low < (least := max(high * 0.01, 1.0)):  # a steady sensor is a flat line, not noise
@@ -163,7 +163,7 @@ def _calibration(axes: Axes, places: Sequence[Place]) -> None:
         values = [value / 1e6 for value in place.trial.calibration_ns] if place.trial else []
         if values:
             steps = [x - _HALF + 2 * _HALF * index / max(len(values) - 1, 1) for index in range(len(values))]
-            axes.plot(steps, values, color=plots.GREEN, linewidth=1.4, marker="o", markersize=2.6, markeredgewidth=0)
+            axes.plot(steps, values, color=plots.GREEN, linewidth=1.4, marker="o", markersize=3.6, markeredgewidth=0)
     axes.margins(y=0.25)
     low, high = axes.get_ylim()
     middle, least = (low + high) / 2, abs(low + high) / 2 * 0.05

@@ -56,8 +56,8 @@ def waterfall(manifest: Mapping[str, Any], name: str) -> Chart | None:
             _scores(panels[-1], steps, metric)
         for place, axes in enumerate(panels):
             names = [label(step["name"], 18) for step in steps]
-            if place == 0 or sheet.narrow:
-                axes.set_yticks(range(len(steps)), names)
+            left = sheet.narrow or place % 2 == 0
+            axes.set_yticks(range(len(steps)), names if left else [""] * len(steps))
             axes.set_ylim(len(steps) - 0.45, -0.55)
             axes.tick_params(axis="y", length=0, labelcolor=plots.INK)
             axes.grid(visible=False, axis="y")
@@ -109,20 +109,22 @@ def _fall(axes: Axes, cost: Cost) -> None:
             if width < top * 0.004:
                 axes.plot([value, value], [row - 0.28, row + 0.28], color=plots.QUIET, linewidth=1.6)
         after = "" if before is None or not before else f" ({value / before - 1:+.0%})"
-        inside = max(value, before or 0) > top * 0.55
         axes.annotate(
-            cost.show(value) + after.replace("+0%", "0%").replace("-0%", "0%").replace("-", "−"),
-            (value if before is not None and value < before and inside else max(value, before or 0), row),
-            xytext=(-5, 0) if before is not None and value < before and inside and value > top * 0.5 else (5, 0),
+            cost.show(value) + _signed(after),
+            (max(value, before or 0), row),
+            xytext=(5, 0),
             textcoords="offset points",
             va="center",
-            ha="right" if before is not None and value < before and inside and value > top * 0.5 else "left",
             fontsize=10,
-            color=plots.INK,
         )
         before = value
-    axes.set_xlim(0, top * 1.45)
+    axes.set_xlim(0, top * 1.6)
     axes.set_title(cost.title, fontsize=10.5)
+
+
+def _signed(change: str) -> str:
+    """With a real minus, and no sign of nothing."""
+    return change.replace("+0%", "0%").replace("-0%", "0%").replace("-", "−").replace("%", " %")
 
 
 def _scores(axes: Axes, steps: Sequence[_Step], metric: str | None) -> None:
