@@ -172,7 +172,7 @@ def export(
     document = {"path": str(output) if output else None, "format": form, "count": len(found)}
     if output is None:
         document["text"] = text
-    out.answer(document, f"{output}: {len(found)} results" if output else _Plain(text))
+    out.answer(document, f"{output}: {_results(len(found))}" if output else _Plain(text))
 
 
 def _export_lines(query: Query, output: Path | None, out: Output) -> None:
@@ -200,7 +200,7 @@ def _export_lines(query: Query, output: Path | None, out: Output) -> None:
     out.notices(notices)
     if output is not None:
         document = {"path": str(output), "format": "jsonl", "count": count, "warnings": [n.message for n in notices]}
-        out.answer(document, f"{output}: {count} results")
+        out.answer(document, f"{output}: {_results(count)}")
     if any(notice.code == "result-damaged" for notice in notices):
         exit_with(6)
 
@@ -273,7 +273,7 @@ def check(*, out: Output) -> None:
     store = open_store()
     out.notices(store.notices)
     found = look_at(store)
-    whole = f"{store.url}: {found.results} results and {found.samples} sets of raw samples are whole"
+    whole = f"{store.url}: {_results(found.results)} and {found.samples} sets of raw samples are whole"
     table = rows_table(("result", "damage"), [(one.where, one.message) for one in found.damage])
     document = {"store": store.url, **to_json(found)}
     out.answer(document, *([table] if found.damage else []), whole)
@@ -288,6 +288,12 @@ def _tell(taken: Taken, name: str, out: Output) -> None:
     _end([taken], out)
 
 
+def _results(count: int) -> str:
+    from edgekit.report.words import count as counted
+
+    return counted(count, "result")
+
+
 def _document(taken: Taken) -> dict[str, Any]:
     from edgekit.core.decode import to_json
 
@@ -296,7 +302,7 @@ def _document(taken: Taken) -> dict[str, Any]:
 
 def _sentence(taken: Taken, name: str) -> str:
     restored = f", the lost samples of {taken.restored} came back" if taken.restored else ""
-    return f"{name}: {taken.added} results taken in, {taken.known} were here already{restored}"
+    return f"{name}: {_results(taken.added)} taken in, {taken.known} here already{restored}"
 
 
 def _end(taken: Sequence[Taken], out: Output) -> None:

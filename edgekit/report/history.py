@@ -19,37 +19,44 @@ _HEADERS = ("created", "id", "model", "latency ±95 %", "memory", "verdict", "")
 
 
 def history_tables(points: Sequence[HistoryPoint]) -> list[RenderableType]:
-    """A table for each series, and what a change in it means."""
-    tables: list[RenderableType] = [
-        rows_table(_HEADERS, [_row(point) for point in row], right=(3, 4), title=_title(series))
-        for series, row in itertools.groupby(points, key=lambda point: point.series)
-    ]
+    """A table for each series, with what its marks mean below it."""
+    tables: list[RenderableType] = []
+    for series, row in itertools.groupby(points, key=lambda point: point.series):
+        listed = list(row)
+        tables.append(rows_table(_HEADERS, [_row(point) for point in listed], right=(3, 4), title=_title(series)))
+        tables += [f"{point.id[:8]}: {'; '.join(marks)}" for point in listed if (marks := _marks(point))]
     if any(point.change for point in points):
         tables.append(f"▲ slower, ▼ faster: {CAVEAT}; `edgekit compare` tells for certain")
     return tables
 
 
 def change_text(point: HistoryPoint) -> str:
-    """``▲ 8.2 % slower (p 0.0001, 10 → 10 processes)``; empty where nothing changed."""
+    """``8.2 % slower (p 0.0001, 10 → 10 processes)``; empty where nothing changed."""
     change = point.change
     if change is None:
         return ""
-    arrow, word = ("▲", "slower") if change.ratio > 1 else ("▼", "faster")
-    sides = f"{change.before} → {change.after} processes"
-    return f"{arrow} {abs(change.ratio - 1) * 100:.1f} % {word} (p {max(change.p, 0.0001):.4f}, {sides})"
+    word = "slower" if change.ratio > 1 else "faster"
+    p = "p < 0.0001" if change.p < 0.0001 else f"p {change.p:.4f}"
+    return f"{abs(change.ratio - 1) * 100:.1f} % {word} than before ({p}, {change.before} → {change.after} processes)"
 
 
 def _row(point: HistoryPoint) -> tuple[str, ...]:
-    marks = [change_text(point), *point.breaks, f"no samples: {point.missing}" if point.missing else ""]
+    change = point.change
+    marks = [f"{'▲' if change.ratio > 1 else '▼'} {abs(change.ratio - 1) * 100:.1f} %"] if change else []
     return (
         point.created[:16].replace("T", " "),
         point.id[:8],
-        f"{words.model(point.model)} {point.model_sha256[:8]}",
+        point.model_sha256[:8],
         words.margin({"median_ns": point.median_ns, "ci95_ns": point.ci95_ns}),
         units.size(point.peak_rss_bytes),
         point.verdict or words.NOTHING,
-        "; ".join(mark for mark in marks if mark),
+        " ".join([*marks, *(text.partition(":")[0] for text in point.breaks)]),
     )
+
+
+def _marks(point: HistoryPoint) -> list[str]:
+    missing = f"not tested: {point.missing}" if point.missing else ""
+    return [mark for mark in (change_text(point), *point.breaks, missing) if mark]
 
 
 def _title(series: Series) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
@@ -13,7 +14,8 @@ SIGNIFICANCE = 0.002
 #: a smaller step is nobody's business, even where it is real
 LEAST_STEP = 0.02
 _MAD_TO_SIGMA = 1.4826
-_SIGMAS = 3.0
+_ERRORS = 5.0  # so many standard errors of what sessions differ by anyhow
+_ASSUMED = 0.01  # what sessions differ by where there are too few to tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,65 +37,67 @@ class Step:
 
 
 def steps(series: Sequence[Sequence[float]]) -> tuple[Step, ...]:
-    """The changes of level in a row of sessions, oldest first (binary segmentation).
+    """The changes of level in a row of sessions, oldest first.
 
     A step counts where all of this holds: at least nine process medians lie on each side; Mann-Whitney's p, times the
-    number of places tried, is below 0.002; the levels differ by more than 2 %, and by more than three times what the
-    sessions of one side differ among each other. The last one is there because a session's processes share its
-    weather: processes of two sessions differ even where nothing changed.
+    number of places, is below 0.002; the levels differ by more than 2 %, and by more than five standard errors of
+    what neighbouring sessions differ by. The last one is there because a session's processes share its weather:
+    processes of two sessions differ even where nothing changed.
+
+    Source of the search: Kovács et al., Seeded binary segmentation, Biometrika 2023: stretches of many lengths are
+    looked at, so that a rise and the fall after it do not hide each other.
 
     Args:
         series: the process medians of each session, in order of time.
     """
-    found: list[Step] = []
-    _split(series, 0, found)
-    return tuple(sorted(found, key=lambda step: step.at))
+    places: list[int] = []
+    _split(series, 0, len(series), _scatter(series), places)
+    bounds = [0, *sorted(places), len(series)]
+    judged = [_judged(series, *three, 1, _scatter(series)) for three in zip(bounds, bounds[1:], bounds[2:])]
+    return tuple(step for step in judged if step is not None)
 
 
-def _split(series: Sequence[Sequence[float]], offset: int, found: list[Step]) -> None:
-    step = _clearest(series)
-    if step is None:
-        return
-    found.append(Step(at=step.at + offset, ratio=step.ratio, p=step.p, before=step.before, after=step.after))
-    _split(series[: step.at], offset, found)
-    _split(series[step.at :], offset + step.at, found)
+def step_at(series: Sequence[Sequence[float]], at: int) -> Step | None:
+    """The step before session ``at``, if there is one by the rule of :func:`steps`."""
+    return _judged(series, 0, at, len(series), 1, _scatter(series))
 
 
-def _clearest(series: Sequence[Sequence[float]]) -> Step | None:
-    """The most significant step of a row, if it has one."""
-    places = [at for at in range(1, len(series)) if _enough(series, at)]
-    if not places:
+def _split(series: Sequence[Sequence[float]], begin: int, end: int, scatter: float, found: list[int]) -> None:
+    """Adds the clearest step between two sessions, then those on its two sides."""
+    steps = [
+        step
+        for low, high in _stretches(begin, end)
+        for at in range(low + 1, high)
+        if (step := _judged(series, low, at, high, end - begin - 1, scatter)) is not None
+    ]
+    if steps:
+        best = min(steps, key=lambda step: (step.p, -abs(math.log(step.ratio))))
+        found.append(best.at)
+        _split(series, begin, best.at, scatter, found)
+        _split(series, best.at, end, scatter, found)
+
+
+def _stretches(begin: int, end: int) -> list[tuple[int, int]]:
+    """The whole, and overlapping halves of it, and halves of those, down to two sessions."""
+    found, length = [(begin, end)], (end - begin + 1) // 2
+    while length >= 2:
+        stride = max(1, length // 2)
+        found += [(low, min(low + length, end)) for low in range(begin, end - 1, stride)]
+        length = (length + 1) // 2 if length > 2 else 0
+    return [(low, high) for low, high in dict.fromkeys(found) if high - low >= 2]
+
+
+def _judged(series: Sequence[Sequence[float]], low: int, at: int, high: int, tried: int, scatter: float) -> Step | None:
+    one, other = series[low:at], series[at:high]
+    before, after = _joined(one), _joined(other)
+    if min(len(before), len(after)) < LEAST_A_SIDE:
         return None
-    ps = {at: mann_whitney(_joined(series[:at]), _joined(series[at:])) for at in places}
-    best = min(places, key=lambda at: (ps[at], -abs(math.log(_ratio(series, at)))))
-    return step_at(series, best, tried=len(places))
-
-
-def step_at(series: Sequence[Sequence[float]], at: int, *, tried: int = 1) -> Step | None:
-    """The step before session ``at``, if there is one; see :func:`steps`.
-
-    Args:
-        series: the process medians of each session, in order of time.
-        at: the first session after the step.
-        tried: how many places were looked at before this one was chosen.
-    """
-    if not _enough(series, at):
+    ratio = _level(other) / _level(one)
+    least = max(math.log1p(LEAST_STEP), _ERRORS * scatter * math.sqrt(1 / len(one) + 1 / len(other)))
+    if abs(math.log(ratio)) <= least:
         return None
-    before, after = _joined(series[:at]), _joined(series[at:])
     p = min(1.0, mann_whitney(before, after) * tried)
-    ratio = _ratio(series, at)
-    within = max(_scatter(series[:at]), _scatter(series[at:]))
-    if p >= SIGNIFICANCE or abs(math.log(ratio)) <= max(math.log1p(LEAST_STEP), _SIGMAS * within):
-        return None
-    return Step(at=at, ratio=ratio, p=p, before=len(before), after=len(after))
-
-
-def _enough(series: Sequence[Sequence[float]], at: int) -> bool:
-    return min(len(_joined(series[:at])), len(_joined(series[at:]))) >= LEAST_A_SIDE
-
-
-def _ratio(series: Sequence[Sequence[float]], at: int) -> float:
-    return _level(series[at:]) / _level(series[:at])
+    return Step(at=at, ratio=ratio, p=p, before=len(before), after=len(after)) if p < SIGNIFICANCE else None
 
 
 def _joined(series: Sequence[Sequence[float]]) -> list[float]:
@@ -101,16 +105,19 @@ def _joined(series: Sequence[Sequence[float]]) -> list[float]:
 
 
 def _level(series: Sequence[Sequence[float]]) -> float:
-    return statistics.median(statistics.median(session) for session in series if session)
+    return statistics.median(statistics.median(session) for session in series)
 
 
 def _scatter(series: Sequence[Sequence[float]]) -> float:
-    """How far sessions of one level lie apart, as a standard deviation of logarithms (by the MAD)."""
-    logs = [math.log(statistics.median(session)) for session in series if session]
-    if len(logs) < 3:
-        return 0.0
-    middle = statistics.median(logs)
-    return _MAD_TO_SIGMA * statistics.median(abs(value - middle) for value in logs)
+    """By how much sessions of one level differ, as a standard deviation of logarithms.
+
+    From neighbours, so that a few changes of level do not count; fewer than four sessions cannot tell, and 1 % is assumed.
+    """
+    logs = [math.log(statistics.median(session)) for session in series]
+    if len(logs) < 4:
+        return _ASSUMED
+    apart = [abs(after - before) for before, after in itertools.pairwise(logs)]
+    return _MAD_TO_SIGMA * statistics.median(apart) / math.sqrt(2)
 
 
 def mann_whitney(one: Sequence[float], other: Sequence[float]) -> float:

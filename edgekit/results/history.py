@@ -170,8 +170,10 @@ def _marked(row: Sequence[tuple[HistoryPoint, StoredResult]]) -> list[HistoryPoi
         usable = [place for place in range(begin, end) if points[place].process_medians_ns]
         for step in steps([points[place].process_medians_ns for place in usable]):
             points[usable[step.at]] = replace(points[usable[step.at]], change=_change(step, "unknown"))
-    for before, begin, end in zip(starts, starts[1:], starts[2:]):
-        if all(text.startswith(_MODEL) for text in points[begin].breaks):
+    levels = sorted({*starts, *(place for place, point in enumerate(points) if point.change)})
+    for before, begin, end in zip(levels, levels[1:], levels[2:]):
+        breaks = points[begin].breaks
+        if breaks and all(text.startswith(_MODEL) for text in breaks):
             points[begin] = replace(points[begin], change=_between(points[before:begin], points[begin:end]))
     return points
 

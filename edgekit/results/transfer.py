@@ -129,8 +129,8 @@ def merge(store: Store, other: str, *, lab: str | None = None, skip_damaged: boo
         StoreError: it cannot be read, is damaged, or has a result that is here with another content.
     """
     bad: list[str] = []
+    name = lab or _called(Database(other))
     with _opened(other) as (source, folder):
-        name = lab or _called(source.database)
 
         def entries() -> Iterator[Entry]:
             with source.database.reading() as transaction:
