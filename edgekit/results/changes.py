@@ -111,7 +111,7 @@ def _level(series: Sequence[Sequence[float]]) -> float:
 def _scatter(series: Sequence[Sequence[float]]) -> float:
     """By how much sessions of one level differ, as a standard deviation of logarithms.
 
-    From neighbours, so that a few changes of level do not count; fewer than four sessions cannot tell, and 1 % is assumed.
+    From neighbours, so that a few changes of level do not count. Fewer than four sessions cannot tell: 1 % is assumed.
     """
     logs = [math.log(statistics.median(session)) for session in series]
     if len(logs) < 4:

@@ -68,8 +68,7 @@ def exact_p(one: list[float], other: list[float]) -> float:
 def test_the_rank_test_agrees_with_going_through_every_draw(shift: float) -> None:
     one, other = [float(value) for value in range(9)], [value + shift + 0.25 for value in range(9)]
     exact, found = exact_p(one, other), mann_whitney(one, other)
-    assert found == pytest.approx(exact, rel=0.25, abs=1.2e-3)
-    assert found >= 0.8 * exact  # where it errs, it errs on the side of "no change"
+    assert 0.95 * exact <= found <= 1.25 * exact + 2e-3  # where it errs, it errs on the side of "no change"
 
 
 def test_values_that_are_all_alike_show_nothing() -> None:
