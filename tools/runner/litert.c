@@ -97,11 +97,21 @@ static Handle text_options(Engine *engine, const char *identifier, const char *t
 }
 
 static Handle cpu_options(Engine *engine, int num_threads) {
+  if (*engine->weight_cache && (engine->builtin_kernels || has_typed_options(engine)))
+    fail("weight-cache-unsupported", "only XNNPACK in LiteRT 2.1.3 or later keeps packed weights in a file; this is %s",
+         *engine->version ? engine->version : "another one");
   if (!has_typed_options(engine)) {
-    char text[96];
-    snprintf(text, sizeof text, "num_threads = %d\n%s", num_threads,
+    Text text = {NULL, 0, 0};
+    text_put(&text, "num_threads = %d\n%s", num_threads,
              engine->builtin_kernels ? "kernel_mode = \"builtin\"\n" : "");
-    return text_options(engine, "xnnpack", text);
+    if (*engine->weight_cache) {
+      text_put(&text, "weight_cache_file_path = ");
+      text_string(&text, engine->weight_cache);
+      text_put(&text, "\n");
+    }
+    Handle options = text_options(engine, "xnnpack", text.data);
+    free(text.data);
+    return options;
   }
   if (engine->builtin_kernels)
     fail("kernels-unsupported", "LiteRT %s always computes with XNNPACK; 2.1.3 and later can do without",
@@ -262,8 +272,12 @@ void engine_unlock(Engine *engine, Handle buffer) { CALL(engine, "LiteRtUnlockTe
 void put_runtime(Text *json, const Engine *engine) {
   text_put(json, "{\"name\": \"LiteRT C API\", \"version\": ");
   text_string(json, engine->version);
-  text_put(json, ", \"delegate\": \"%s\", \"fully_delegated\": %s}", engine->builtin_kernels ? "none" : "XNNPACK",
-           engine->fully_delegated ? "true" : "false");
+  int cache = *engine->weight_cache ? open64(engine->weight_cache, O_RDONLY | O_CLOEXEC) : -1;
+  bool filled = cache >= 0 && lseek64(cache, 0, SEEK_END) > 0;
+  if (cache >= 0) close(cache);
+  text_put(json, ", \"delegate\": \"%s\", \"fully_delegated\": %s, \"kernels\": \"%s\", \"weight_cache\": %s}",
+           engine->builtin_kernels ? "none" : "XNNPACK", engine->fully_delegated ? "true" : "false",
+           engine->builtin_kernels ? "builtin" : "delegate", filled ? "true" : "false");
 }
 
 void put_shape(Text *json, const Tensor *tensor) {

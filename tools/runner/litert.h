@@ -22,8 +22,9 @@ typedef struct {
 
 typedef struct {
   const char *path, *version;
-  bool builtin_kernels; /* without the delegate */
-  bool profiled;        /* the runtime takes the time of each op, which costs 68 MB */
+  bool builtin_kernels;     /* without the delegate */
+  const char *weight_cache; /* file that XNNPACK keeps its packed weights in; "" for none */
+  bool profiled;            /* the runtime takes the time of each op, which costs 68 MB */
   bool fully_delegated;
   Side inputs, outputs;
   void *library;

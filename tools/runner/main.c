@@ -7,6 +7,7 @@
  */
 #include "process.h"
 #include "records.h"
+#include "sensors.h"
 
 int main(void) {
   take_standard_output();
@@ -15,6 +16,7 @@ int main(void) {
   const Json *request = line ? json_parse(line, &reason) : NULL;
   if (!request) fail("request", "the request is not JSON: %s", reason);
   if (request->kind != JSON_OBJECT) fail("request", "the request is not a JSON object");
+  take_sensors(request);
   if (json_member(request, "time_limit_s")) limit_time(want_seconds(request, "time_limit_s"));
   end_with_the_host();
   static const struct {

@@ -2,10 +2,11 @@
 #include "measure.h"
 
 #include "process.h"
+#include "sampler.h"
+#include "sensors.h"
 
 static const int64_t QUICK_NS = 100000;     /* a run below this is timed in batches ... */
 static const int64_t BATCH_NS = 200000;     /* ... of about this length, so that the clock's cost stays below 1 % */
-static const int64_t GLANCE_NS = 1000000000; /* sensors are looked at this often during the measured loop */
 static const int64_t MOST_RUNS = 1000000000000;
 
 static int64_t nanoseconds(const Json *request, const char *key) { return (int64_t)(want_seconds(request, key) * 1e9); }
@@ -83,14 +84,41 @@ static int64_t batch_of(int64_t typical) {
   return batch < 2 ? 2 : batch > 1000 ? 1000 : batch;
 }
 
-/* Nanoseconds of an entry: one run, or a batch of them divided by their number. */
-static int64_t time_entry(Engine *engine, int64_t batch, int64_t *stop) {
+typedef struct {
+  int64_t (*spent)(void); /* of this thread where it alone runs the model, else of the process */
+  int64_t cost;           /* what an entry's CPU time holds besides the model: reading the clocks */
+  int64_t step;           /* by which it goes forward at a time; old kernels count in ticks of the scheduler */
+} CpuClock;
+
+static CpuClock cpu_clock(int num_threads) {
+  CpuClock clock = {num_threads == 1 ? thread_time : cpu_time, 0, 0};
+  int64_t costs[9];
+  for (int i = 0; i < 9; i++) {
+    int64_t before = clock.spent();
+    now();
+    now();
+    costs[i] = clock.spent() - before;
+  }
+  clock.cost = middle(costs, 9);
+  for (int i = 0; i < 3; i++) {
+    int64_t before = clock.spent(), after = before;
+    while (after == before) after = clock.spent();
+    if (!clock.step || after - before < clock.step) clock.step = after - before;
+  }
+  return clock;
+}
+
+/* Nanoseconds of an entry: one run, or a batch of them divided by their number. CPU time is read outside the timed
+ * region, so that the system call does not lengthen the entry. */
+static int64_t time_entry(Engine *engine, int64_t batch, const CpuClock *clock, int64_t *cpu, int64_t *stop) {
   Side *in = &engine->inputs, *out = &engine->outputs;
   int status = 0;
-  int64_t start = now();
+  int64_t spent = clock->spent(), start = now();
   for (int64_t i = 0; i < batch; i++)
     status |= engine->run(engine->compiled, 0, in->count, in->buffers, out->count, out->buffers);
   *stop = now();
+  spent = clock->spent() - spent - clock->cost;
+  *cpu = spent > 0 ? spent / batch : 0;
   check(status, "the model failed to run");
   int64_t entry = (*stop - start) / batch;
   return entry > 1 ? entry : 1;
@@ -101,39 +129,62 @@ static size_t first_room(const Bounds *bounds, int64_t entry_ns) {
   return room < (int64_t)(SIZE_MAX / 16) ? (size_t)room : SIZE_MAX / 16;
 }
 
-void measure(Text *json, Samples *samples, const Bounds *bounds, int64_t typical, Glances *glances) {
+static void put_cpu_entries(Text *json, const int64_t *entries, size_t count, int64_t step, int64_t typical) {
+  text_put(json, "\"cpu_latency_ns\": ");
+  if (step * 20 <= typical) {
+    text_numbers(json, entries, count);
+    text_put(json, ", \"cpu_latency_missing\": \"\", ");
+  } else {
+    text_put(json, "null, \"cpu_latency_missing\": \"this kernel counts CPU time in steps of %lld us, which is too "
+                   "coarse\", ", (long long)step / 1000);
+  }
+}
+
+void measure(Text *json, Samples *samples, const Bounds *bounds, int64_t typical, int num_threads) {
   int64_t batch = batch_of(typical);
   size_t room = first_room(bounds, (typical > 1 ? typical : 1) * batch), count = 0;
-  int64_t *entries = need(malloc(room * sizeof *entries));
+  int64_t *entries = need(malloc(room * sizeof *entries)), *cpu_entries = need(malloc(room * sizeof *entries));
+  CpuClock clock = cpu_clock(num_threads);
+  sampler_begin();
   struct rusage before = {0}, after = {0};
-  int64_t pressure = pressure_us(), stop = 0;
+  int64_t pressure = pressure_us(), busy = busy_ns(), stop = 0, spent = 0, all = 0;
   getrusage(RUSAGE_SELF, &before);
-  int64_t cpu = cpu_time(), begin = now(), next_glance = begin + GLANCE_NS;
+  int64_t cpu = cpu_time(), begin = now();
   for (;;) {
     put_next_sample(samples);
-    int64_t entry = time_entry(samples->engine, batch, &stop);
-    if (count == room) entries = need(realloc(entries, (room += room / 2 + 1024) * sizeof *entries));
-    entries[count++] = entry;
-    if (enough(bounds, (int64_t)count, stop - begin)) break;
-    if (stop >= next_glance) {
-      glance(glances);
-      next_glance = now() + GLANCE_NS;
+    int64_t entry = time_entry(samples->engine, batch, &clock, &spent, &stop);
+    if (count == room) {
+      room += room / 2 + 1024;
+      entries = need(realloc(entries, room * sizeof *entries));
+      cpu_entries = need(realloc(cpu_entries, room * sizeof *entries));
     }
+    cpu_entries[count] = spent;
+    entries[count++] = entry;
+    all += entry;
+    if (enough(bounds, (int64_t)count, stop - begin)) break;
+    glance_between_runs(stop);
   }
   int64_t wall = now() - begin;
   cpu = cpu_time() - cpu;
   getrusage(RUSAGE_SELF, &after);
-  int64_t waited = pressure_us();
+  int64_t waited = pressure_us(), worked = busy_ns();
   text_put(json, "\"latency_ns\": ");
   text_numbers(json, entries, count);
   text_put(json, ", \"batch\": %lld, \"call_ns\": 0, \"cpu_ns\": %lld, \"wall_ns\": %lld, ", (long long)batch,
            (long long)cpu, (long long)wall);
-  text_put(json, "\"involuntary_switches\": %ld, \"major_faults\": %ld, ",
-           after.involuntary_switches - before.involuntary_switches, after.major_faults - before.major_faults);
+  put_cpu_entries(json, cpu_entries, count, clock.step, all / (int64_t)count * batch);
+  text_put(json, "\"busy_ns\": ");
+  put_number(json, busy == UNKNOWN || worked == UNKNOWN ? UNKNOWN : worked - busy);
+  text_put(json, ", \"involuntary_switches\": %ld, \"voluntary_switches\": %ld, \"major_faults\": %ld, ",
+           after.involuntary_switches - before.involuntary_switches,
+           after.voluntary_switches - before.voluntary_switches, after.major_faults - before.major_faults);
   if (pressure < 0 || waited < 0)
     text_put(json, "\"pressure_us\": null, ");
   else
     text_put(json, "\"pressure_us\": %lld, ", (long long)(waited - pressure));
+  text_put(json, "\"during\": ");
+  put_during(json);
+  text_put(json, ", ");
 }
 
 int64_t repeat(Samples *samples, const Bounds *bounds) {

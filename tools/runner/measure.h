@@ -3,7 +3,6 @@
 #define MEASURE_H
 
 #include "samples.h"
-#include "sensors.h"
 
 /* How often and how long, from the request; nanoseconds. */
 typedef struct {
@@ -32,8 +31,8 @@ typedef struct {
 /* Runs until the least number, the least time and a steady pace are reached. */
 void warm_up(WarmUp *result, Samples *samples, const Bounds *bounds);
 
-/* Runs and times; appends `"latency_ns": …, "batch": …, …, "pressure_us": …, ` to the trial. */
-void measure(Text *json, Samples *samples, const Bounds *bounds, int64_t typical, Glances *glances);
+/* Runs and times; appends `"latency_ns": …, "batch": …, …, "during": …, ` to the trial. */
+void measure(Text *json, Samples *samples, const Bounds *bounds, int64_t typical, int num_threads);
 
 /* The same runs without keeping their times, for the memory figures; returns how many. */
 int64_t repeat(Samples *samples, const Bounds *bounds);

@@ -1,7 +1,7 @@
 /* The process: see process.h. */
 #include "process.h"
 
-enum { MOST_CORES = 1024, LONG_BITS = 8 * sizeof(long), LONGEST_REQUEST = 256 << 20, WATCHER_STACK = 1 << 20 };
+enum { LONG_BITS = 8 * sizeof(long), LONGEST_REQUEST = 256 << 20, WATCHER_STACK = 1 << 20 };
 
 static int answer_descriptor = 1;
 
@@ -104,30 +104,38 @@ void limit_time(double seconds) {
   setitimer(ITIMER_REAL, &limit, NULL);
 }
 
-void set_cores(const int64_t *cores, size_t count) {
+bool try_cores(const int64_t *cores, size_t count) {
   unsigned long mask[MOST_CORES / LONG_BITS] = {0};
-  bool possible = true;
   for (size_t i = 0; i < count; i++) {
-    if (cores[i] < 0 || cores[i] >= MOST_CORES)
-      possible = false;
-    else
-      mask[(size_t)cores[i] / LONG_BITS] |= 1ul << (size_t)cores[i] % LONG_BITS;
+    if (cores[i] < 0 || cores[i] >= MOST_CORES) {
+      errno = 22;
+      return false;
+    }
+    mask[(size_t)cores[i] / LONG_BITS] |= 1ul << (size_t)cores[i] % LONG_BITS;
   }
-  if (count == 0 || (possible && sched_setaffinity(0, sizeof mask, mask) == 0)) return;
-  int number = possible ? errno : 22;
+  return sched_setaffinity(0, sizeof mask, mask) == 0;
+}
+
+void set_cores(const int64_t *cores, size_t count) {
+  if (count == 0 || try_cores(cores, count)) return;
+  int number = errno;
   Text list = {NULL, 0, 0};
   text_numbers(&list, cores, count);
   fail("cpus", "cannot run on the cores %s: [Errno %d] %s", list.data, number, strerror(number));
 }
 
-void put_cores(Text *json) {
+size_t own_cores(int64_t *cores, size_t room) {
   unsigned long mask[MOST_CORES / LONG_BITS] = {0};
-  int64_t cores[MOST_CORES];
   size_t count = 0;
   if (sched_getaffinity(0, sizeof mask, mask) >= 0)
-    for (size_t core = 0; core < MOST_CORES; core++)
+    for (size_t core = 0; core < MOST_CORES && count < room; core++)
       if (mask[core / LONG_BITS] >> core % LONG_BITS & 1) cores[count++] = (int64_t)core;
-  text_numbers(json, cores, count);
+  return count;
+}
+
+void put_cores(Text *json) {
+  int64_t cores[MOST_CORES];
+  text_numbers(json, cores, own_cores(cores, MOST_CORES));
 }
 
 static int64_t read_clock(int clock) {
@@ -137,5 +145,9 @@ static int64_t read_clock(int clock) {
 }
 
 int64_t now(void) { return read_clock(CLOCK_MONOTONIC); }
+
+int64_t wall_clock(void) { return read_clock(CLOCK_REALTIME); }
+
+int64_t thread_time(void) { return read_clock(CLOCK_THREAD_CPUTIME_ID); }
 
 int64_t cpu_time(void) { return read_clock(CLOCK_PROCESS_CPUTIME_ID); }

@@ -27,11 +27,21 @@ void limit_time(double seconds);
 /* Keeps this process (and the threads that it will start) on the given cores; none: leaves it as it is. */
 void set_cores(const int64_t *cores, size_t count);
 
+/* The same, where they may be refused. */
+bool try_cores(const int64_t *cores, size_t count);
+
+enum { MOST_CORES = 1024 };
+
+/* The cores that this process may run on, at most `room`; returns how many. */
+size_t own_cores(int64_t *cores, size_t room);
+
 /* Appends the cores that this process may run on, as a JSON list. */
 void put_cores(Text *json);
 
-/* Nanoseconds since some moment; nanoseconds of CPU time that this process has used. */
+/* Nanoseconds since some moment; since 1970; of CPU time that this process, or this thread, has used. */
 int64_t now(void);
+int64_t wall_clock(void);
 int64_t cpu_time(void);
+int64_t thread_time(void);
 
 #endif

@@ -2,6 +2,7 @@
 #include "measure.h"
 #include "process.h"
 #include "records.h"
+#include "sensors.h"
 
 enum { WHOLE = 1, BUILTIN_OP = 2, DELEGATE_OP = 8 }; /* types of events; a run as a whole has the tag "Invoke" */
 

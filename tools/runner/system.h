@@ -15,8 +15,12 @@
 enum {
   O_RDONLY = 0,
   O_WRONLY = 1,
+  O_RDWR = 2,
+  O_NONBLOCK = 04000,
   O_CLOEXEC = 02000000,
+  F_SETFD = 2,
   F_DUPFD_CLOEXEC = 1030,
+  FD_CLOEXEC = 1,
   SEEK_SET = 0,
   SEEK_END = 2,
   X_OK = 1,
@@ -24,13 +28,18 @@ enum {
   EINTR = 4,
   RTLD_NOW = 2,
   SIGKILL = 9,
+  SIGPIPE = 13,
   SIGALRM = 14,
   POLLIN = 1,
   PR_SET_PDEATHSIG = 1,
   ITIMER_REAL = 0,
+  WNOHANG = 1,
+  SCHED_IDLE = 5,
   RUSAGE_SELF = 0,
+  CLOCK_REALTIME = 0,
   CLOCK_MONOTONIC = 1,
   CLOCK_PROCESS_CPUTIME_ID = 2,
+  CLOCK_THREAD_CPUTIME_ID = 3,
 };
 
 #if defined(__x86_64__) || defined(__arm__)
@@ -90,10 +99,12 @@ int execve(const char *path, char *const *arguments, char *const *environment);
 int waitpid(int pid, int *status, int options);
 int kill(int pid, int signal_number);
 int getpid(void);
+int getppid(void);
 char *getenv(const char *name);
 void (*signal(int number, void (*action)(int)))(int);
 int setitimer(int which, const struct itimerval *value, struct itimerval *old);
 int prctl(int option, ...);
+int sched_setscheduler(int pid, int policy, const void *priority);
 int sched_setaffinity(int pid, size_t bytes, const void *mask);
 int sched_getaffinity(int pid, size_t bytes, void *mask);
 int getrusage(int who, struct rusage *usage);

@@ -3,6 +3,8 @@
 #include "memory.h"
 #include "process.h"
 #include "records.h"
+#include "sampler.h"
+#include "sensors.h"
 #include "sha256.h"
 
 Engine engine_of(const Json *request) {
@@ -17,6 +19,7 @@ Engine engine_of(const Json *request) {
     fail("request", "there are no kernels called %s", kernels);
   Engine engine = {.path = library, .version = string_or(request, "library_version", "")};
   engine.builtin_kernels = !strcmp(kernels, "builtin");
+  engine.weight_cache = string_or(request, "weight_cache", "");
   return engine;
 }
 
@@ -111,16 +114,14 @@ static bool put_outputs(Text *json, Samples *samples, const Json *request, int n
 }
 
 /* Appends the part of a trial that times the model. */
-static void put_latency(Text *json, Samples *samples, const Bounds *bounds, int64_t calibration) {
+static void put_latency(Text *json, Samples *samples, const Bounds *bounds, int num_threads, int64_t calibration) {
   static WarmUp series;
-  Glances glances = {0};
   warm_up(&series, samples, bounds);
-  measure(json, samples, bounds, series.typical, &glances);
+  measure(json, samples, bounds, series.typical, num_threads);
   text_put(json, "\"warmup_ns\": ");
   text_numbers(json, series.series, series.kept);
-  text_put(json, ", \"steady\": %s, \"during\": ", series.steady ? "true" : "false");
-  put_glances(json, &glances);
-  text_put(json, ", \"calibration_ns\": [%lld, %lld], ", (long long)calibration, (long long)calibrate());
+  text_put(json, ", \"steady\": %s, \"calibration_ns\": [%lld, %lld], ", series.steady ? "true" : "false",
+           (long long)calibration, (long long)calibrate());
 }
 
 static int64_t phase_end(Memory *memory, const char *name, int64_t begin) {
@@ -154,6 +155,7 @@ void put_trial(Text *json, const Json *request) {
   Bounds bounds = {0};
   if (timed) bounds = warm_up_bounds(request);
   if (timed || followed) add_run_bounds(&bounds, request);
+  if (timed) start_sampler(request, num_threads);
   prepare(request, &digest);
   int64_t calibration = timed ? calibrate() : 0;
   Text before = {NULL, 0, 0};
@@ -170,7 +172,7 @@ void put_trial(Text *json, const Json *request) {
   text_put(json, "\"first_ns\": %lld, ", (long long)phase_end(&memory, "first", begin));
   if (!timed) text_put(json, "\"calibration_ns\": [], ");
   if (timed)
-    put_latency(json, &samples, &bounds, calibration);
+    put_latency(json, &samples, &bounds, num_threads, calibration);
   else if (followed)
     text_put(json, "\"memory_runs\": %lld, ", (long long)repeat(&samples, &bounds));
   else
