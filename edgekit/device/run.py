@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 from edgekit.core import decode
 from edgekit.core.artifact import Artifact
-from edgekit.core.errors import DeviceError
+from edgekit.core.errors import DeviceError, RuntimeMissingError
 from edgekit.core.notice import Notice
 from edgekit.device.connect import Device
 from edgekit.device.provision import BoardRuntime
 from edgekit.device.random_inputs import random_inputs
 from edgekit.runner.answer import read_answer, read_profile, read_trial
-from edgekit.runner.protocol import Description, Job, Profile, Trial
+from edgekit.runner.protocol import Description, Job, Profile, SensorSources, Trial
 
 __all__ = [
     "PushedSamples",
@@ -32,6 +32,8 @@ __all__ = [
 _OUTPUT_LIMIT_BYTES = 256 << 20  # smoke outputs in base64, or minutes of samples
 _GRACE_S = 10.0  # the payload ends itself first; the transport's own deadline is for a board that hangs
 _SEED = 20_240_501
+_REAL_SAMPLES = "`edgekit optimize` makes a .tflite with real samples in its manifest"
+_NO_SAMPLES = "a .onnx file carries none; few models take longer for some inputs than for others"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +59,12 @@ def new_job(
     model_path: str,
     model_sha256: str,
     samples: tuple[tuple[str, ...], ...],
-    mode: Literal["latency", "memory", "smoke", "profile"] = "latency",
+    mode: Literal["latency", "memory", "cold", "smoke", "profile"] = "latency",
     num_threads: int = 1,
     cpus: tuple[int, ...] = (),
+    kernels: Literal["delegate", "builtin"] = "delegate",
+    weight_cache: str = "",
+    sensors: SensorSources | None = None,
 ) -> Job:
     """A job for a model and samples that are on the board already; a plan then fills in the counts and times."""
     return Job(
@@ -72,6 +77,9 @@ def new_job(
         num_threads=num_threads,
         samples=samples,
         cpus=cpus,
+        kernels=kernels,
+        weight_cache=weight_cache,
+        sensors=sensors or SensorSources(),
     )
 
 
@@ -94,8 +102,15 @@ def run_job(device: Device, runtime: BoardRuntime, job: Job, timeout_s: float) -
         from edgekit.device.benchmark_model import run_benchmark_model
 
         return run_benchmark_model(device, runtime, job, timeout_s)
+    if runtime.runner == "native" and job.weight_cache:
+        raise RuntimeMissingError(
+            f"{device.name}: edgekit's native runner keeps no packed weights in a file",
+            hint="leave out --weight-cache, or install Python on the board",
+        )
     answer = _answer(device, runtime, job, timeout_s)
-    return read_trial(answer, board=device.name, mode=job.mode, model_sha256=job.model_sha256)
+    trial = read_trial(answer, board=device.name, mode=job.mode, model_sha256=job.model_sha256)
+    used = dataclasses.replace(trial.runtime, kernels=job.kernels)  # the native runner does not say it
+    return dataclasses.replace(trial, runtime=used)
 
 
 def profile_job(device: Device, runtime: BoardRuntime, job: Job, timeout_s: float) -> Profile:
@@ -169,7 +184,7 @@ def push_samples(
             Notice(
                 code="random-samples",
                 message=f"{artifact.path.name} has no samples of its own: its inputs are random (seed {seed})",
-                hint="`edgekit optimize` makes a .tflite with real samples in its manifest",
+                hint=_REAL_SAMPLES if artifact.path.suffix != ".onnx" else _NO_SAMPLES,
             ),
         )
     paths, uploaded = _push_raw(device, samples)
