@@ -46,15 +46,19 @@ class Delegation:
         if key not in self._counted:
             self._counted[key] = self._count(job)
         counted = self._counted[key]
-        if counted is None:  # a Python module has seen for itself that the delegate took something
-            return used if self._runtime.module else dataclasses.replace(used, delegate="unknown")
+        if counted is None:
+            return used if self._sees_for_itself else dataclasses.replace(used, delegate="unknown")
         ops, taken = counted
         return dataclasses.replace(used, delegate=used.delegate if taken else "none", ops=ops, delegated_ops=taken)
 
+    @property
+    def _sees_for_itself(self) -> bool:
+        """Python modules list their ops, and Google's program says what was delegated."""
+        return self._runtime.module is not None or self._runtime.runner == "benchmark_model"
+
     def _count(self, job: Job) -> tuple[int, int] | None:
         """All ops, and those that the delegate took; None: this runtime does not tell."""
-        ops = self._ops()
-        if self._runtime.module or ops is None:
+        if self._sees_for_itself or (ops := self._ops()) is None:
             return None
         short = dataclasses.replace(job, min_runs=1, min_s=0.0, warmup_runs=1, warmup_s=0.0, weight_cache="")
         try:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from edgekit.core import decode
 from edgekit.core.artifact import Artifact
-from edgekit.core.errors import DeviceError, RuntimeMissingError
+from edgekit.core.errors import DeviceError
 from edgekit.core.notice import Notice
 from edgekit.device.connect import Device
 from edgekit.device.provision import BoardRuntime
@@ -102,11 +102,6 @@ def run_job(device: Device, runtime: BoardRuntime, job: Job, timeout_s: float) -
         from edgekit.device.benchmark_model import run_benchmark_model
 
         return run_benchmark_model(device, runtime, job, timeout_s)
-    if runtime.runner == "native" and job.weight_cache:
-        raise RuntimeMissingError(
-            f"{device.name}: edgekit's native runner keeps no packed weights in a file",
-            hint="leave out --weight-cache, or install Python on the board",
-        )
     answer = _answer(device, runtime, job, timeout_s)
     trial = read_trial(answer, board=device.name, mode=job.mode, model_sha256=job.model_sha256)
     used = dataclasses.replace(trial.runtime, kernels=job.kernels)  # the native runner does not say it

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from edgekit.core.artifact import Artifact
     from edgekit.core.notice import Notice
+    from edgekit.device.profile import Sensors
     from edgekit.device.run import PushedSamples
     from edgekit.measure.collect import Run
     from edgekit.measure.conditions import BoardLimits
     from edgekit.measure.measurement import MeasuredModel
-    from edgekit.runner.protocol import Job
+    from edgekit.runner.protocol import Job, SensorSources
     from edgekit.verbs.boards import Board
 
 #: ops with tensors that outlive a run
@@ -62,7 +63,7 @@ def push_model(board: Board, artifact: Artifact, *, at: str | None = None) -> Pu
 
     Args:
         board: open and locked.
-        artifact: a .tflite, with or without its manifest.
+        artifact: a .tflite, with or without its manifest, or a .onnx.
         at: it lies there already.
 
     Raises:
@@ -72,20 +73,37 @@ def push_model(board: Board, artifact: Artifact, *, at: str | None = None) -> Pu
     from edgekit.device.run import push_samples
 
     digest = _digest(artifact)
-    path = at or board.device.workspace.push_file(artifact.path, f"models/{digest[:12]}/model.tflite").path
+    ending = artifact.path.suffix.lower()
+    path = at or board.device.workspace.push_file(artifact.path, f"models/{digest[:12]}/model{ending}").path
     samples = push_samples(board.device, artifact, runtime=board.runtime, model_path=path)
     return PushedModel(artifact=artifact, path=path, sha256=digest, samples=samples)
 
 
-def make_ready(board: Board, pushed: PushedModel, *, num_threads: int) -> Ready:
-    """The job of a pushed model with so many threads; nothing runs yet."""
+def make_ready(
+    board: Board,
+    pushed: PushedModel,
+    *,
+    num_threads: int,
+    kernels: Literal["delegate", "builtin"] = "delegate",
+    weight_cache: bool = False,
+) -> Ready:
+    """The job of a pushed model with so many threads; nothing runs yet.
+
+    Args:
+        board: that it was pushed to.
+        pushed: from :func:`push_model`.
+        num_threads: of the interpreter.
+        kernels: see :class:`~edgekit.runner.protocol.Job`.
+        weight_cache: XNNPACK keeps its packed weights in a file beside the model: :func:`weight_cache_path`.
+    """
     import dataclasses
     from functools import partial
 
-    from edgekit.device.run import new_job, run_job
+    from edgekit.device.delegation import Delegation
+    from edgekit.device.run import new_job
 
     return Ready(
-        run=partial(run_job, board.device, board.runtime),
+        run=Delegation(board.device, board.runtime, partial(_count_ops, pushed.artifact)).run,
         job=new_job(
             board.runtime,
             model_path=pushed.path,
@@ -93,6 +111,9 @@ def make_ready(board: Board, pushed: PushedModel, *, num_threads: int) -> Ready:
             samples=pushed.samples.paths,
             num_threads=num_threads,
             cpus=board.profile.cpus,
+            kernels=kernels,
+            weight_cache=weight_cache_path(board, pushed) if weight_cache else "",
+            sensors=_sources(board.profile.sensors),
         ),
         model=_measured(pushed.artifact, pushed.sha256),
         limits=dataclasses.replace(board.limits, deterministic=not is_stateful(pushed.artifact)),
@@ -100,10 +121,45 @@ def make_ready(board: Board, pushed: PushedModel, *, num_threads: int) -> Ready:
     )
 
 
+def weight_cache_path(board: Board, pushed: PushedModel) -> str:
+    """Where XNNPACK keeps the packed weights of a model there: they are good for one runtime and one processor only."""
+    from hashlib import sha256
+
+    facts = board.facts
+    processor = "\n".join([facts.cpu_model or "", *sorted(facts.cpu_features), str(board.runtime.library_path)])
+    name = f"xnnpack-{board.runtime.version}-{sha256(processor.encode()).hexdigest()[:12]}.cache"
+    return board.device.workspace.path(f"models/{pushed.sha256[:12]}/{name}")
+
+
+def _sources(sensors: Sensors) -> SensorSources:
+    """A profile's sensors, as the runner takes them."""
+    from edgekit.runner.protocol import SensorSource, SensorSources
+
+    found = {
+        name: SensorSource(argv=sensor.command, file=sensor.file, zone=sensor.zone, scale=sensor.scale)
+        for name in ("temperature", "clock", "throttled")
+        if (sensor := getattr(sensors, name)) is not None
+    }
+    return SensorSources(**found)
+
+
+def _count_ops(artifact: Artifact) -> int | None:
+    """Ops of the model itself, without the bodies of loops; None where the file does not let itself be read."""
+    from edgekit.core.errors import EdgekitError
+    from edgekit.model.tflite import read_tflite
+
+    try:
+        return sum(op.subgraph == 0 for op in read_tflite(artifact.path).ops)
+    except EdgekitError:
+        return None
+
+
 def is_stateful(artifact: Artifact) -> bool:
     """Whether a run leaves something for the next one, so that outputs depend on how many there were."""
     from edgekit.optimize.audit import audit_tflite
 
+    if artifact.path.suffix.lower() == ".onnx":
+        return False
     audit = artifact.manifest.audit if artifact.manifest else audit_tflite(artifact.path)
     return any(name in _STATEFUL for name in audit.op_versions)
 

@@ -1,0 +1,97 @@
+"""Which runtimes were asked for, as a user names them, and which models each one can run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, cast, get_args
+
+from edgekit.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgekit.core.artifact import Artifact
+    from edgekit.device.provision import RuntimeName
+
+#: LiteRT's library computing with its own kernels, not with XNNPACK's
+BUILTIN = "litert-builtin"
+ONNX = "onnxruntime"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedRuntime:
+    """One runtime that models shall be measured with.
+
+    Attributes:
+        name: as the user wrote it.
+        provisioned: what is brought onto the board for .tflite files.
+        kernels: as a job names them.
+    """
+
+    name: str
+    provisioned: RuntimeName
+    kernels: Literal["delegate", "builtin"] = "delegate"
+
+    def runs(self, artifact: Artifact) -> bool:
+        """Whether it takes such files at all."""
+        return self.name == "auto" or (self.name == ONNX) == is_onnx(artifact)
+
+    def brought_for(self, artifact: Artifact) -> RuntimeName:
+        """What is brought onto the board for this model."""
+        return "onnxruntime" if is_onnx(artifact) else self.provisioned
+
+
+def is_onnx(artifact: Artifact) -> bool:
+    """Whether it is a .onnx file, which only ONNX Runtime takes."""
+    return artifact.path.suffix.lower() == ".onnx"
+
+
+def asked_runtimes(names: str | Sequence[str], artifacts: Sequence[Artifact]) -> tuple[AskedRuntime, ...]:
+    """The runtimes of ``litert,litert-builtin`` or a list of such names.
+
+    Raises:
+        UsageError: there is no such runtime, one is named twice, one has no model to run, or a model has no runtime.
+    """
+    listed = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+    found = tuple(map(_asked, listed))
+    if twice := next((name for name in listed if listed.count(name) > 1), None):
+        raise UsageError(f"the runtime {twice} is named twice", hint="name each once")
+    for one in found:
+        if artifacts and not any(map(one.runs, artifacts)):
+            what = ".onnx files" if one.name == ONNX else ".tflite files"
+            raise UsageError(f"{one.name} runs {what}, and none is named", hint=f"leave {one.name} out of --runtime")
+    for artifact in artifacts:
+        if not any(one.runs(artifact) for one in found):
+            fits = ONNX if is_onnx(artifact) else "litert"
+            raise UsageError(
+                f"none of the runtimes {', '.join(listed)} runs {artifact.path.name}", hint=f"add {fits} to --runtime"
+            )
+    return found
+
+
+def check_runtime(name: str) -> RuntimeName:
+    """The runtime's name, if there is one of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    from edgekit.core.suggest import unknown
+    from edgekit.device import provision
+
+    known = get_args(provision.RuntimeName)
+    if name not in known:
+        message, hint = unknown("runtime", name, known)
+        raise UsageError(message, hint=hint)
+    return cast("RuntimeName", name)
+
+
+def _asked(name: str) -> AskedRuntime:
+    from edgekit.core.suggest import unknown
+    from edgekit.device import provision
+
+    if name == BUILTIN:
+        return AskedRuntime(name=name, provisioned="litert", kernels="builtin")
+    known = (*get_args(provision.RuntimeName), BUILTIN)
+    if name not in known:
+        message, hint = unknown("runtime", name, known)
+        raise UsageError(message, hint=hint)
+    return AskedRuntime(name=name, provisioned=cast("RuntimeName", name))
