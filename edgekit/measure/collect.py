@@ -1,22 +1,33 @@
-"""The loop that collects samples: fresh processes in turn, the unlucky ones repeated."""
+"""The loop that collects samples: fresh processes in turn, on a cool board, the unlucky ones repeated."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Generic, Literal, TypeVar
 
+from edgekit.core import units
 from edgekit.core.errors import DeadlineError, DeviceError, EdgekitError, MeasurementError
-from edgekit.core.events import Event, EventSink, ignore, task
+from edgekit.core.events import Event, EventSink, Figures, ignore, task
+from edgekit.measure import statistics
 from edgekit.measure.conditions import BoardLimits, passing
+from edgekit.measure.cool import CoolGate, ReadNow
 from edgekit.measure.plan import Plan
-from edgekit.measure.samples import Repeated, Samples
-from edgekit.runner.protocol import Job, Trial
+from edgekit.measure.samples import Repeated, Samples, short_of
+from edgekit.runner.protocol import Conditions, Job, Trial
 
 Key = TypeVar("Key", bound=Hashable)
 Run = Callable[[Job, float], Trial]
+Mode = Literal["latency", "memory"]
+
+_TASK = "benchmark"
+#: what is wrong for so long is worth a line also where nobody watches
+_WORTH_A_NOTE_S = 10.0
+#: other programs come and go more quickly than heat
+_DISTURBED_PAUSE_S = 2.0
+_DISTURBED = ("foreign-load", "swapped-in")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +44,10 @@ def collect(
     plan: Plan,
     base_job: Job,
     limits: BoardLimits | None = None,
+    read_now: ReadNow | None = None,
     on_event: EventSink = ignore,
     pause: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Samples:
     """Runs a plan: the latency processes, then the memory processes.
 
@@ -43,13 +56,23 @@ def collect(
         plan: how many processes, how long.
         base_job: model, library, threads and samples; the plan fills in the rest.
         limits: of the board; a process beyond them is repeated after a pause.
-        on_event: gets one event per process.
+        read_now: looks at the board's sensors; with it, every timed process waits until the board is cool.
+        on_event: gets events before and after each process, with the figures so far.
         pause: waits so many seconds.
+        clock: monotonic seconds.
 
     Raises:
         EdgekitError: whatever ``run`` raised and repeating did not cure.
     """
-    result = collect_many({"": (run, base_job)}, plan=plan, limits={"": limits}, on_event=on_event, pause=pause)
+    result = collect_many(
+        {"": (run, base_job)},
+        plan=plan,
+        limits={"": limits},
+        read_now=read_now,
+        on_event=on_event,
+        pause=pause,
+        clock=clock,
+    )
     if result.errors:
         raise result.errors[""]
     return result.samples[""]
@@ -60,54 +83,86 @@ def collect_many(
     *,
     plan: Plan,
     limits: Mapping[Key, BoardLimits | None] | None = None,
+    read_now: ReadNow | None = None,
     on_event: EventSink = ignore,
     pause: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Collected[Key]:
-    """Runs a plan for several models or thread counts at once, their processes interleaved.
+    """Runs a plan for several models or thread counts of one board at once, their processes interleaved.
 
     A board drifts (heat, neighbours): measuring one model after the other would blame the drift on the model. The
-    order turns round with every round, so that nobody always comes after the same other.
+    order turns round with every round, so that nobody always comes after the same other. Which of them need further
+    processes after the planned ones is decided for each by itself.
 
     Args:
         runs: what to run under which key; ``str(key)`` names it in events.
-        plan, limits, on_event, pause: as in :func:`collect`, ``limits`` by key.
+        plan, limits, read_now, on_event, pause, clock: as in :func:`collect`, ``limits`` by key.
 
     Returns:
         Samples by key; an error ends only its own key.
     """
+    gate = None if read_now is None else CoolGate(read_now=read_now, wait_s=plan.cool_wait_s, pause=pause, clock=clock)
     turns = {
         key: Turn(
-            run=run, job=job, plan=plan, limits=(limits or {}).get(key) or BoardLimits(), pause=pause, on_event=on_event
+            run=run,
+            job=job,
+            plan=plan,
+            limits=(limits or {}).get(key) or BoardLimits(),
+            pause=pause,
+            on_event=on_event,
+            about=str(key).rstrip(": "),
+            gate=gate,
         )
         for key, (run, job) in runs.items()
     }
     errors: dict[Key, EdgekitError] = {}
-    schedule = _schedule(list(runs), plan)
-    with task("benchmark", on_event):
-        for done, (key, mode, index) in enumerate(schedule):
-            if key in errors:
-                continue
-            count = plan.processes if mode == "latency" else plan.memory_processes
-            message = " ".join(filter(None, (str(key), f"{mode}, process {index + 1} of {count}")))
-            on_event(Event(state="progress", task="benchmark", message=message, fraction=done / len(schedule)))
-            try:
-                turns[key].process(mode, index)
-            except EdgekitError as error:
-                errors[key] = error
+    told = 0.0
+
+    def carry_out(key: Key, mode: Mode, index: int) -> None:
+        """One process of a model that has not failed yet; tells before and after."""
+        nonlocal told
+        turn = turns[key]
+        if key in errors or (turn.hot_start and mode == "latency"):
+            return
+        done = sum(len(one.latency) + len(one.memory) for one in turns.values())
+        timed = index + 1 if mode == "latency" else 0
+        whole = sum(max(plan.processes, len(one.latency), timed) + plan.memory_processes for one in turns.values())
+        told = max(told, min(1.0, done / whole))
+        count = max(plan.processes, index + 1) if mode == "latency" else plan.memory_processes
+        message = " ".join(filter(None, (str(key), f"{mode}, process {index + 1} of {count}")))
+        turn.tell(message, fraction=told)
+        try:
+            turn.process(mode, index)
+        except EdgekitError as error:
+            errors[key] = error
+            return
+        if mode == "latency" and turn.latency:
+            turn.tell(f"{message}: {turn.last_median()}", fraction=told)
+
+    with task(_TASK, on_event):
+        began = clock()
+        for key, index in _rounds(list(runs), plan.processes):
+            carry_out(key, "latency", index)
+        now = clock()
+        end = now + (now - began) if plan.max_time_s is None else began + plan.max_time_s
+        for round_number in range(plan.processes, plan.most_processes):
+            wanting = [key for key, turn in turns.items() if key not in errors and turn.wants_more()]
+            for key in reversed(wanting) if round_number % 2 else wanting:
+                if clock() < end:
+                    carry_out(key, "latency", round_number)
+        for index in range(plan.memory_processes):
+            for key in runs:
+                carry_out(key, "memory", index)
     return Collected(
         samples={key: turn.samples() for key, turn in turns.items() if key not in errors},
         errors=errors,
     )
 
 
-def _schedule(keys: list[Key], plan: Plan) -> list[tuple[Key, Literal["latency", "memory"], int]]:
-    """Every process to run, in order; the keys' order alternates from round to round."""
-    order: list[tuple[Key, Literal["latency", "memory"], int]] = []
-    for index in range(plan.processes):
-        order += [(key, "latency", index) for key in (reversed(keys) if index % 2 else keys)]
-    for index in range(plan.memory_processes):
-        order += [(key, "memory", index) for key in keys]
-    return order
+def _rounds(keys: list[Key], count: int) -> Iterator[tuple[Key, int]]:
+    """Every key once in each round; their order alternates from round to round."""
+    for index in range(count):
+        yield from ((key, index) for key in (reversed(keys) if index % 2 else keys))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -118,6 +173,11 @@ class Turn:
 
     Attributes:
         task: what its events are called.
+        about: what is measured, for those who watch.
+        gate: lets the board cool before each timed process; None: nobody can look at its sensors.
+        hot_start: what the board was waited for in vain; nothing is timed any more. Empty: nothing.
+        spoilt: a process had to be kept although something was wrong with it: the verdict is certain, and repeating
+            others would only take time.
     """
 
     run: Run
@@ -126,16 +186,23 @@ class Turn:
     limits: BoardLimits
     pause: Callable[[float], None]
     on_event: EventSink
-    task: str = "benchmark"
+    task: str = _TASK
+    about: str = ""
+    gate: CoolGate | None = None
+    hot_start: str = ""
+    spoilt: bool = False
     latency: list[Trial] = field(default_factory=list)
     memory: list[Trial] = field(default_factory=list)
     repeated: list[Repeated] = field(default_factory=list)
     created: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
+    _said_to_wait: bool = field(default=False, init=False)
 
-    def process(self, mode: Literal["latency", "memory"], index: int) -> None:
-        """One process, repeated while what is wrong with it may pass."""
+    def process(self, mode: Mode, index: int) -> None:
+        """One process, repeated while what is wrong with it may pass; none where the board does not cool down."""
         job = self.plan.job(self.job, mode)
         for left in range(self.plan.retries, -1, -1):
+            if mode == "latency" and not self._is_cool():
+                return
             try:
                 trial = self.run(job, self.plan.time_limit_s)
             except (MeasurementError, DeviceError) as error:
@@ -145,12 +212,26 @@ class Turn:
                 self._note(f"{error.message}; running it again")
                 continue
             reason = passing(trial, self.limits) if mode == "latency" else None
-            if reason is None or not left:
+            if reason is None or not left or self.spoilt:
                 (self.latency if mode == "latency" else self.memory).append(trial)
+                self.spoilt = self.spoilt or reason is not None
                 return
-            self._throw_away(mode, index, reason, trial)
-            self._note(f"{reason}; waiting {self.plan.cooldown_s:g} s before running it again")
-            self.pause(self.plan.cooldown_s)
+            self._throw_away(mode, index, str(reason), trial)
+            rest_s = self.plan.cooldown_s
+            if reason.code in _DISTURBED:
+                rest_s = min(_DISTURBED_PAUSE_S, rest_s)
+            self._note(f"{reason}; waiting {rest_s:g} s before running it again")
+            self.pause(rest_s)
+
+    def wants_more(self) -> bool:
+        """Whether a further timed process could make the result a better one, and the plan allows it."""
+        if self.hot_start or self.spoilt or len(self.latency) >= self.plan.most_processes:
+            return False
+        if short_of(self.latency, self.plan):
+            return True
+        middle, interval = self._figures()
+        arm = statistics.half_width(interval, middle)
+        return arm is not None and arm > self.plan.aim
 
     def samples(self) -> Samples:
         """What was collected so far."""
@@ -162,12 +243,69 @@ class Turn:
             model_sha256=self.job.model_sha256,
             num_threads=self.job.num_threads,
             created=self.created,
+            hot_start=self.hot_start,
         )
+
+    def last_median(self) -> str:
+        """The median of the last timed process, for people."""
+        middle = statistics.median_of(self.latency[-1].latency_ns)
+        return "nothing" if middle is None else units.duration(round(middle))
+
+    def tell(
+        self,
+        message: str,
+        *,
+        fraction: float | None = None,
+        now: Conditions | None = None,
+        waits_for: str | None = None,
+        until: float | None = None,
+    ) -> None:
+        """Tells those who watch how far it is.
+
+        Args:
+            message: what happens now.
+            fraction: of everything that is planned.
+            now: what the board is like; None: what the last process saw.
+            waits_for, until: see :class:`~edgekit.core.events.Figures`.
+        """
+        middle, interval = self._figures()
+        now = now or (self.latency[-1].after if self.latency else None)
+        figures = Figures(
+            about=self.about,
+            done=len(self.latency),
+            planned=max(self.plan.processes, len(self.latency)),
+            median_ns=None if middle is None else round(middle),
+            ci95_ns=None if interval is None else (round(interval[0]), round(interval[1])),
+            temperature_c=None if now is None else now.temperature_c,
+            waits_for=waits_for,
+            until=until,
+        )
+        self.on_event(Event(state="progress", task=self.task, message=message, fraction=fraction, figures=figures))
+
+    def _figures(self) -> tuple[float | None, tuple[float, float] | None]:
+        medians = statistics.process_medians([trial.latency_ns for trial in self.latency])
+        return statistics.median_of(medians), statistics.bootstrap_interval(medians, seed=self.plan.seed)
+
+    def _is_cool(self) -> bool:
+        """Waits until the board is ready to be timed; False where it did not get so."""
+        self._said_to_wait = False
+        if self.gate is None or self.gate.pass_through(self.limits, self._waits):
+            return True
+        self.hot_start = self.gate.in_vain
+        self._note(f"{self.hot_start}; nothing more is timed")
+        return False
+
+    def _waits(self, waits_for: str, now: Conditions, *, waited_s: float, left_s: float) -> None:
+        message = " ".join(filter(None, (self.about, f"waits for the board {waits_for}, {left_s:.0f} s at most")))
+        self.tell(message, now=now, waits_for=waits_for, until=time.time() + left_s)  # for people, so of their clock
+        if waited_s >= _WORTH_A_NOTE_S and not self._said_to_wait:
+            self._said_to_wait = True
+            self._note(f"waiting for the board {waits_for}, {left_s:.0f} s more at most")
 
     def _note(self, message: str) -> None:
         self.on_event(Event(state="note", task=self.task, message=message))
 
-    def _throw_away(self, mode: Literal["latency", "memory"], index: int, reason: str, trial: Trial | None) -> None:
+    def _throw_away(self, mode: Mode, index: int, reason: str, trial: Trial | None) -> None:
         self.repeated.append(Repeated(mode=mode, index=index, reason=reason, trial=trial))
 
 

@@ -12,9 +12,11 @@ from edgekit.core.notice import Notice
 from edgekit.measure import statistics
 from edgekit.measure.cold import Cache, start_of
 from edgekit.measure.conditions import BoardLimits
+from edgekit.measure.memory import Memory, memory_of
 from edgekit.measure.plan import Plan
+from edgekit.measure.reason import Reason
 from edgekit.measure.samples import Samples
-from edgekit.measure.verdict import Reason, Status, judge
+from edgekit.measure.verdict import Status, judge
 from edgekit.runner.protocol import Conditions, RuntimeUsed, Trial
 
 
@@ -45,6 +47,9 @@ class Latency:
         median_ns: median of the processes' medians.
         ci95_ns: bootstrap interval of it, over processes.
         p90_ns, p95_ns, p99_ns: medians of the processes' percentiles.
+        p90_upper_ns, p95_upper_ns, p99_upper_ns: medians of the processes' upper bounds of them, 99 % confidence each.
+        cpu_median_ns: as ``median_ns``, of the CPU time of the inferences: other programs do not lengthen it, a slow
+            clock does; ``cpu_ci95_ns`` as ``ci95_ns``.
         min_ns: the quickest iteration of all (of the quickest batch, for models too quick for the clock).
         library_ns, load_ns, init_ns, first_ns: medians over processes: open the library, load, build, first run.
         cold_start_ns: median of the sums of these four over the cold processes (:mod:`edgekit.measure.cold`); where
@@ -69,23 +74,11 @@ class Latency:
     cold_start_cache: Cache = "warm"
     cold_start_note: str = ""
     warm_start_ns: int | None = None
-    missing: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
-    """Resident memory; medians over the memory processes; None where it could not be read.
-
-    Attributes:
-        peak_rss_bytes: highest from the loading of the model on.
-        baseline_bytes: with the runtime's library loaded and no model.
-        model_bytes: the model's share: peak minus baseline.
-        missing: field name → reason.
-    """
-
-    peak_rss_bytes: int | None
-    model_bytes: int | None
-    baseline_bytes: int | None
+    p90_upper_ns: int | None = None
+    p95_upper_ns: int | None = None
+    p99_upper_ns: int | None = None
+    cpu_median_ns: int | None = None
+    cpu_ci95_ns: tuple[int, int] | None = None
     missing: dict[str, str] = field(default_factory=dict)
 
 
@@ -174,7 +167,7 @@ def measurement_from(
         processes=len(timed),
         iterations=min((len(trial.latency_ns) * trial.batch for trial in timed), default=0),
         latency=_latency(timed, samples.cold, samples.plan.seed),
-        memory=_memory(samples.memory),
+        memory=memory_of(samples.memory),
         spread=_spread(timed, samples.plan.seed),
         verdict=verdict.status,
         reasons=verdict.reasons,
@@ -206,7 +199,13 @@ def _latency(trials: Sequence[Trial], cold: Sequence[Trial], seed: int) -> Laten
     series = [trial.latency_ns for trial in trials]
     medians = statistics.process_medians(series)
     interval = statistics.bootstrap_interval(medians, seed=seed)
+    cpu_medians = statistics.process_medians([trial.cpu_latency_ns or () for trial in trials])
     missing: dict[str, str] = {}
+    if len(cpu_medians) < len(medians) or not cpu_medians:  # a median of other processes would be another figure
+        cpu_medians = ()
+        why = (trial.cpu_latency_missing for trial in trials if not trial.cpu_latency_ns)
+        missing["cpu_median_ns"] = next(filter(None, why), "the runner did not tell")
+    cpu_interval = statistics.bootstrap_interval(cpu_medians, seed=seed)
     if interval is None:
         missing["ci95_ns"] = "needs 2 processes"
     tails = {percent: _tail(trials, percent) for percent in (90, 95, 99)}
@@ -214,13 +213,21 @@ def _latency(trials: Sequence[Trial], cold: Sequence[Trial], seed: int) -> Laten
     parts = {name: _over(trials, attrgetter(name)) for name in ("library_ns", "load_ns", "init_ns", "first_ns")}
     start = start_of(cold, trials, seed=seed)
     parts |= {"cold_start_ns": start.cold_ns, "warm_start_ns": start.warm_ns}
-    missing |= {name: "the runtime did not tell" for name, value in parts.items() if value is None}
+    silence = "the runtime did not tell" if trials else "no process was timed"
+    missing |= {name: silence for name, value in parts.items() if value is None}
+    if not medians:
+        missing |= dict.fromkeys(("median_ns", "min_ns"), "no process was timed")
     return Latency(
         median_ns=_whole(statistics.median_of(medians)),
-        ci95_ns=None if interval is None else (round(interval[0]), round(interval[1])),
+        ci95_ns=_whole_pair(interval),
         p90_ns=_whole(tails[90].value),
         p95_ns=_whole(tails[95].value),
         p99_ns=_whole(tails[99].value),
+        p90_upper_ns=_whole(tails[90].upper),
+        p95_upper_ns=_whole(tails[95].upper),
+        p99_upper_ns=_whole(tails[99].upper),
+        cpu_median_ns=_whole(statistics.median_of(cpu_medians)),
+        cpu_ci95_ns=_whole_pair(cpu_interval),
         min_ns=min((min(samples) for samples in series if samples), default=None),
         cold_start_ci95_ns=start.cold_ci95_ns,
         cold_start_cache=start.cache,
@@ -237,36 +244,6 @@ def _tail(trials: Sequence[Trial], percent: int) -> statistics.Estimate:
             value=None, missing=f"too quick for the clock: each sample is the mean of {batch} inferences"
         )
     return statistics.percentile([trial.latency_ns for trial in trials], percent)
-
-
-def _memory(trials: Sequence[Trial]) -> Memory:
-    peak = _over(trials, _peak)
-    baseline = _over(trials, _baseline)
-    share = _over(trials, _model_share)
-    values = {"peak_rss_bytes": peak, "baseline_bytes": baseline, "model_bytes": share}
-    reason = "the board does not tell" if trials else "no memory process ran"
-    return Memory(**values, missing={name: reason for name, value in values.items() if value is None})
-
-
-def _peak(trial: Trial) -> int | None:
-    """Highest resident memory after the library: the payload resets the kernel's high-water mark there."""
-    found = [
-        size
-        for phase in trial.memory
-        if phase.phase not in ("start", "library")
-        for size in (phase.peak_rss_bytes, phase.rss_bytes)
-        if size is not None
-    ]
-    return max(found) if found else None
-
-
-def _baseline(trial: Trial) -> int | None:
-    return next((phase.rss_bytes for phase in trial.memory if phase.phase == "library"), None)
-
-
-def _model_share(trial: Trial) -> int | None:
-    peak, baseline = _peak(trial), _baseline(trial)
-    return None if peak is None or baseline is None else peak - baseline
 
 
 def _spread(trials: Sequence[Trial], seed: int) -> Spread:
@@ -289,3 +266,7 @@ def _over(trials: Sequence[Trial], figure: Callable[[Trial], int | None]) -> int
 
 def _whole(value: float | None) -> int | None:
     return None if value is None else round(value)
+
+
+def _whole_pair(values: tuple[float, float] | None) -> tuple[int, int] | None:
+    return None if values is None else (round(values[0]), round(values[1]))

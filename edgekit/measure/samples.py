@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,6 +35,7 @@ class Samples:
         repeated: the processes that do not count.
         model_sha256, num_threads: what was asked for.
         created: when collecting began, ISO 8601 in UTC.
+        hot_start: what the board was waited for in vain, so that nothing more was timed; empty: nothing.
     """
 
     plan: Plan
@@ -44,3 +46,16 @@ class Samples:
     num_threads: int
     created: str
     cold: tuple[Trial, ...] = ()
+    hot_start: str = ""
+
+
+def short_of(trials: Sequence[Trial], plan: Plan) -> str:
+    """What all timed processes together lack of what the plan asks for; empty: nothing."""
+    runs = sum(len(trial.latency_ns) * trial.batch for trial in trials)
+    spent = sum(trial.wall_ns or sum(trial.latency_ns) * trial.batch for trial in trials) / 1e9
+    lacks = []
+    if runs < plan.total_runs:
+        lacks.append(f"{runs} iterations in all, the plan {plan.name} needs {plan.total_runs}")
+    if spent < plan.total_s:
+        lacks.append(f"{spent:.1f} s measured in all, the plan {plan.name} needs {plan.total_s:g}")
+    return "; ".join(lacks)

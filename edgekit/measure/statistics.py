@@ -6,6 +6,7 @@ process first, and the processes are what is resampled, compared and counted.
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 # Smallest number of samples from which a percentile can be bounded with 99 % confidence, one sample allowed beyond
 # the bound: the early-stopping rule of MLPerf's load generator (its own constant for p99 is 662).
 SAMPLES_NEEDED = {50: 11, 90: 64, 95: 130, 99: 662}
+
+CONFIDENCE_OF_BOUND = 0.99
 
 # A modified z-score beyond this is an outlier, as in hyperfine (10 times the normal distribution's MAD factor).
 OUTLIER_Z = 14.8
@@ -26,10 +29,12 @@ class Estimate:
 
     Attributes:
         value: None where it cannot be had honestly.
-        missing: the reason, then; else empty.
+        upper: one-sided upper bound with 99 % confidence; None where there is none.
+        missing: why there is no value; else empty.
     """
 
     value: float | None
+    upper: float | None = None
     missing: str = ""
 
 
@@ -68,7 +73,7 @@ def bootstrap_interval(
 
 
 def percentile(series: Sequence[Sequence[float]], percent: int) -> Estimate:
-    """The median over processes of each process's percentile (nearest rank).
+    """The median over processes of each process's percentile (nearest rank), and of its upper bound.
 
     Every process must have enough samples of its own: iterations of different processes are not interchangeable, and
     pooling them would let one slow process pass for everyone's tail.
@@ -81,8 +86,27 @@ def percentile(series: Sequence[Sequence[float]], percent: int) -> Estimate:
     fewest = min((len(samples) for samples in series), default=0)
     if fewest < needed:
         return Estimate(value=None, missing=f"needs {needed} iterations in each process, the fewest was {fewest}")
-    ranks = [sorted(samples)[math.ceil(percent * len(samples) / 100) - 1] for samples in series]
-    return Estimate(value=median_of(ranks))
+    ordered = [sorted(samples) for samples in series]
+    ranks = [samples[math.ceil(percent * len(samples) / 100) - 1] for samples in ordered]
+    bounds = [samples[-1 - beyond_bound(len(samples), percent)] for samples in ordered]
+    return Estimate(value=median_of(ranks), upper=median_of(bounds))
+
+
+@functools.lru_cache(maxsize=256)
+def beyond_bound(count: int, percent: int) -> int:
+    """How many of ``count`` samples may lie beyond a value that bounds the percentile from above; -1: none bounds it.
+
+    The early-stopping rule of MLPerf's load generator with tolerance 0: were the percentile above that value, more
+    samples than the percentile allows would lie beyond, and so few of them would be seen in at most 1 of 100 runs.
+    """
+    import numpy
+
+    share = 1 - percent / 100
+    seen = numpy.arange(math.ceil(count * share) + 1)
+    ratios = numpy.log((count - seen[:-1]) / (seen[:-1] + 1)) + math.log(share / (1 - share))
+    log_mass = count * math.log(1 - share) + numpy.concatenate(([0.0], numpy.cumsum(ratios)))
+    log_total = numpy.logaddexp.accumulate(log_mass)  # the binomial distribution's cumulative probability
+    return int(numpy.count_nonzero(log_total <= math.log(1 - CONFIDENCE_OF_BOUND))) - 1
 
 
 def coefficient_of_variation(values: Sequence[float]) -> float | None:

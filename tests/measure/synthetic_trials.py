@@ -9,7 +9,7 @@ import numpy
 
 from edgekit.measure.plan import Plan, make_plan
 from edgekit.measure.samples import Samples
-from edgekit.runner.protocol import Conditions, Job, MemoryPhase, RuntimeUsed, Trial
+from edgekit.runner.protocol import Conditions, During, Job, MemoryPhase, RuntimeUsed, Trial
 
 SHA = "5e" * 32
 RUNTIME = RuntimeUsed(name="LiteRT C API", version="2.3.0", delegate="XNNPACK", fully_delegated=True)
@@ -33,6 +33,8 @@ BLIND = Conditions(
     memory_available_bytes=900_000_000,
     boot_id="11111111-2222-3333-4444-555555555555",
 )
+#: what a sampler on another core saw of a calm board
+WATCHED = During(glances=3, throttle_bits=0, hottest_c=49.1, slowest_hz=1_800_400_000, fastest_hz=1_800_400_000, cpu=3)
 JOB = Job(
     mode="latency",
     model="/home/pi/.edgekit/model.tflite",
@@ -71,6 +73,7 @@ def make_trial(
         "pressure_us": 0,
         "major_faults": 0,
         "output_sha256": "0a" * 32,
+        "during": WATCHED,
         "before": CALM,
         "after": CALM,
         "python": "3.11.2",

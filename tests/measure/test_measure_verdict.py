@@ -83,7 +83,7 @@ def test_throttling_that_has_passed_is_only_noted() -> None:
 
 def test_a_different_runtime_in_one_process_is_invalid() -> None:
     runtime = replace(make_trial().runtime, delegate="none")
-    assert codes(judge(with_trial(1, runtime=runtime))) == ["runtime-differs"]
+    assert codes(judge(with_trial(1, runtime=runtime))) == ["runtime-differs", "delegate-fell-back"]
 
 
 def test_outputs_may_differ_where_the_model_is_not_deterministic() -> None:
