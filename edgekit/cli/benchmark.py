@@ -10,6 +10,7 @@ import typer
 from edgekit.cli import options as o
 from edgekit.cli.invocation import command, exit_with, new_app
 from edgekit.cli.output import Output, error_document
+from edgekit.cli.plans import chosen_plan
 from edgekit.cli.reaching import device_names, thread_counts
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def benchmark(
     device: o.Devices = "local",
     num_threads: o.NumThreads = None,
     quick: o.Quick = False,
+    plan: o.Plan = "standard",
+    max_time: o.MaxTime = None,
     num_runs: o.NumRuns = None,
     warmup_runs: o.WarmupRuns = None,
     runtime: o.Runtime = "auto",
@@ -42,10 +45,10 @@ def benchmark(
 
     Several boards are measured side by side; one that fails stops no other.
     """
-    from edgekit.measure.plan import make_plan
     from edgekit.results.store import open_store
     from edgekit.verbs.benchmark import benchmarking
 
+    chosen = chosen_plan(plan, quick=quick, num_runs=num_runs, warmup_runs=warmup_runs, max_time=max_time)
     store = open_store()  # a store that cannot be opened is found out before minutes of work
     names = device_names(device)
     reach = way.reach()
@@ -54,7 +57,7 @@ def benchmark(
     work = benchmarking(
         models,
         num_threads=thread_counts(num_threads),
-        plan=make_plan("quick" if quick else "standard", num_runs=num_runs, warmup_runs=warmup_runs),
+        plan=chosen,
         runtime=runtime,
     )
     if len(names) == 1:

@@ -11,6 +11,7 @@ from edgekit.cli import options as o
 from edgekit.cli.benchmark import Keeper, end_by_verdict
 from edgekit.cli.invocation import command, new_app
 from edgekit.cli.output import Output
+from edgekit.cli.plans import chosen_plan
 from edgekit.cli.reaching import device_names, one_thread_count
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def deploy(
     ] = None,
     num_threads: o.NumThreads = None,
     quick: o.Quick = False,
+    plan: o.Plan = "standard",
+    max_time: o.MaxTime = None,
     no_benchmark: Annotated[bool, typer.Option("--no-benchmark", help="Stop after activating.")] = False,
     allow_float_fallback: o.AllowFloat = False,
     trust_model: o.TrustModel = False,
@@ -59,6 +62,7 @@ def deploy(
     from edgekit.verbs.deploy import deploy as carry_out
     from edgekit.verbs.fleet import check_boards
 
+    chosen = chosen_plan(plan, quick=quick, max_time=max_time)
     store = open_store()  # a store that cannot be opened is found out before minutes of work
     threads = one_thread_count(num_threads)
     reach = way.reach()
@@ -81,7 +85,7 @@ def deploy(
             device=board,
             name=name,
             num_threads=threads,
-            plan=None if no_benchmark else "quick" if quick else "standard",
+            plan=None if no_benchmark else chosen,
             runtime=runtime,
             reach=reach,
             on_event=on_event,

@@ -120,6 +120,15 @@ NumThreads = Annotated[
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="Three processes: quick, and only indicative (--plan quick).")]
 Plan = Annotated[str, typer.Option("--plan", envvar="EDGEKIT_PLAN", help="quick, standard or publish.")]
+MaxTime = Annotated[
+    float | None,
+    typer.Option(
+        "--max-time",
+        metavar="SECONDS",
+        min=0,
+        help="No process is added after so long (default: as long again as the planned ones took).",
+    ),
+]
 NumRuns = Annotated[
     int | None, typer.Option("--num-runs", min=1, help="Least number of measured runs per process (default 64).")
 ]
