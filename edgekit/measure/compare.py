@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from edgekit.core.decode import to_json
 from edgekit.measure import paired, statistics
+from edgekit.measure.cold import start_ns
 from edgekit.measure.measurement import Measurement, to_document
 from edgekit.measure.pairs import MARGIN, Pairs, Side
+from edgekit.measure.reason import Reason
 from edgekit.measure.samples import Samples
-from edgekit.measure.verdict import Reason
 from edgekit.runner.protocol import Trial
 
 if TYPE_CHECKING:
@@ -21,8 +22,21 @@ ComparisonVerdict = Literal["faster", "slower", "equivalent", "inconclusive", "i
 
 #: findings about one side that cannot make one model look faster than the other, because the processes of both took
 #: turns by lot: they widen the interval, and it shows them
-_SHARED = frozenset(
-    {"contended", "drift", "governor-changed", "no-steady-state", "outliers", "spread", "wide-interval"}
+CANCELLED = frozenset(
+    {
+        "busy-before",
+        "clock-set",
+        "clock-uncontrolled",
+        "contended",
+        "drift",
+        "foreign-load",
+        "governor-changed",
+        "no-steady-state",
+        "outliers",
+        "slowed-down",
+        "spread",
+        "wide-interval",
+    }
 )
 #: a side is still warming up as a whole, where so large a part of its processes is
 _RESTLESS = 0.5
@@ -67,7 +81,8 @@ class Comparison:
         reasons: what speaks against the comparison, and what else should be known; ``baseline: …`` and
             ``candidate: …`` where it is about one side.
         memory: peak resident memory, of processes of its own.
-        cold_start: load, initialise and first inference of the timed processes.
+        cold_start: open the library, load, build, first inference; page cache dropped; of processes of its own.
+        warm_start: the same of the timed processes.
         p90: of the latency; to be known, never decided by.
         size: of the files.
         score: None where not both have one.
@@ -86,6 +101,7 @@ class Comparison:
     reasons: tuple[Reason, ...]
     memory: Change
     cold_start: Change
+    warm_start: Change
     p90: Change
     size: Change
     score: Change | None
@@ -95,7 +111,11 @@ class Comparison:
     @property
     def changes(self) -> tuple[Change, ...]:
         """Every figure that was compared beside the latency."""
-        return tuple(one for one in (self.p90, self.cold_start, self.memory, self.size, self.score) if one is not None)
+        return tuple(
+            one
+            for one in (self.p90, self.warm_start, self.cold_start, self.memory, self.size, self.score)
+            if one is not None
+        )
 
 
 def compare_pairs(
@@ -130,7 +150,8 @@ def compare_pairs(
         log_ratios=found,
         reasons=reasons,
         memory=_counted("peak_rss_bytes", baseline.memory.peak_rss_bytes, candidate.memory.peak_rss_bytes),
-        cold_start=_timed("cold_start_ns", pairs, _cold_start, baseline, candidate),
+        cold_start=_cold(pairs, baseline, candidate),
+        warm_start=_timed("warm_start_ns", pairs, start_ns, baseline, candidate),
         p90=_timed("p90_ns", pairs, _p90, baseline, candidate),
         size=_counted("size_bytes", baseline.model.size_bytes, candidate.model.size_bytes),
         score=score,
@@ -180,8 +201,8 @@ def to_comparison_document(comparison: Comparison) -> dict[str, Any]:
 _SIDES: tuple[Side, Side] = ("baseline", "candidate")
 
 
-def _counted(name: str, baseline: float | None, candidate: float | None) -> Change:
-    """A figure that is counted, not timed."""
+def _counted(name: str, baseline: float | None, candidate: float | None, *, missing: str = "") -> Change:
+    """A figure without an interval."""
     ratio = candidate / baseline if baseline and candidate is not None else None
     return Change(
         name=name,
@@ -189,7 +210,7 @@ def _counted(name: str, baseline: float | None, candidate: float | None) -> Chan
         candidate=candidate,
         ratio=ratio,
         difference=candidate - baseline if baseline is not None and candidate is not None else None,
-        missing="" if ratio is not None else "the board does not tell",
+        missing=missing if ratio is not None else "the board does not tell",
     )
 
 
@@ -213,9 +234,15 @@ def _timed(
     )
 
 
-def _cold_start(trial: Trial) -> float | None:
-    parts = (trial.library_ns, trial.load_ns, trial.init_ns, trial.first_ns)
-    return sum(part for part in parts if part is not None) if None not in parts else None
+def _cold(pairs: Pairs, baseline: Measurement, candidate: Measurement) -> Change:
+    sides = (baseline.latency, candidate.latency)
+    missing = pairs.cold_problem
+    if not missing and any(side.cold_start_cache == "warm" for side in sides):
+        missing = "no process started cold"
+    if missing:
+        return Change(name="cold_start_ns", baseline=None, candidate=None, missing=missing)
+    kept = next((side.cold_start_note for side in sides if side.cold_start_note), "")
+    return _counted("cold_start_ns", *(side.cold_start_ns for side in sides), missing=kept or "too few for an interval")
 
 
 def _p90(trial: Trial) -> float | None:
@@ -236,7 +263,7 @@ def _reasons(baseline: Measurement, candidate: Measurement, found: Sequence[floa
 
 def _weighed(side: Side, reason: Reason, *, restless: bool) -> Reason:
     """A finding about one side as one about the comparison: pairs cancel what both sides suffer from alike."""
-    cancelled = reason.code in _SHARED and not (reason.code == "no-steady-state" and restless)
+    cancelled = reason.code in CANCELLED and not (reason.code == "no-steady-state" and restless)
     weight: Literal["invalid", "note"] = "note" if cancelled or reason.weight == "note" else "invalid"
     return replace(reason, weight=weight, message=f"{side}: {reason.message}")
 

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
-from edgekit.core.errors import UsageError
-from edgekit.core.events import Event, EventSink, Figures, ignore, task
+from edgekit.core.errors import EdgekitError, UsageError
+from edgekit.core.events import EventSink, ignore, task
 from edgekit.measure import paired, statistics
+from edgekit.measure.cold import collect_cold
 from edgekit.measure.collect import Run, Turn
 from edgekit.measure.conditions import BoardLimits
+from edgekit.measure.cool import CoolGate, ReadNow
 from edgekit.measure.measurement import MeasuredModel
 from edgekit.measure.plan import STANDARD, Plan, make_plan
 from edgekit.measure.samples import Samples
-from edgekit.runner.protocol import Conditions, Job
+from edgekit.runner.protocol import Job, Trial
 
 Side = Literal["baseline", "candidate"]
 SIDES: tuple[Side, Side] = ("baseline", "candidate")
 
 MARGIN = 0.02
+_TASK = "compare"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +34,7 @@ class PairPlan:
     """How two models are compared.
 
     Attributes:
-        process: what each process does; its number of processes is not used.
+        process: what each process does; its number of timed processes is not used.
         looks: after so many pairs it is decided, if it can be; the last number is the most.
         margin: ratios closer to 1 than this are the same for all practical purposes; 0.02 is 2 %.
         seed: of the order; drawn, and recorded, where none is given.
@@ -63,24 +67,30 @@ def make_pair_plan(
 
     Args:
         plan: ``standard``, ``publish``, or a plan of one's own for each process.
-        margin: see :class:`PairPlan`.
+        margin, seed: see :class:`PairPlan`.
         num_runs, warmup_runs: as in :func:`edgekit.measure.plan.make_plan`.
-        seed: of the order of the processes.
 
     Raises:
-        UsageError: ``quick``, which is only indicative, an unknown plan, or a number out of range.
+        UsageError: ``quick`` or anything else that is only indicative, an unknown plan, or a number out of range.
     """
-    if plan == "quick":
-        raise UsageError(
-            "the plan quick is only indicative; nothing is compared with it",
-            hint="leave it out: pairs end by themselves as soon as they tell the two models apart",
-        )
     if not 0.001 <= margin <= 0.5:
         raise UsageError(f"a margin of {margin * 100:g} % is out of range", hint="it is 0.1 to 50 %: --margin 2%")
-    chosen = make_plan(plan, num_runs=num_runs, warmup_runs=warmup_runs) if isinstance(plan, str) else plan
-    return (
-        PairPlan(process=chosen, margin=margin) if seed is None else PairPlan(process=chosen, margin=margin, seed=seed)
+    process = plan
+    if isinstance(process, str):
+        process = make_plan(process, num_runs=num_runs, warmup_runs=warmup_runs)
+        if process.indicative:
+            raise UsageError(
+                f"nothing is compared with a plan that is only indicative ({', '.join(process.indicative)})",
+                hint="leave the option out: pairs end by themselves as soon as they tell the two models apart",
+            )
+    fewest = paired.LOOKS[0]
+    process = replace(  # what a plan asks of all processes together is shared out among them
+        process,
+        min_runs=max(process.min_runs, math.ceil(process.total_runs / fewest)),
+        min_s=max(process.min_s, process.total_s / fewest),
     )
+    drawn = PairPlan(process=process, margin=margin)
+    return drawn if seed is None else replace(drawn, seed=seed)
 
 
 class Runnable(Protocol):
@@ -110,25 +120,19 @@ class Pairs:
     Attributes:
         order: who went first in each pair.
         seed: that the order came from.
+        cold_problem: why there are no cold starts of both sides; empty: there are.
     """
 
     baseline: Samples
     candidate: Samples
     order: tuple[tuple[Side, Side], ...]
     seed: int
+    cold_problem: str = ""
 
     @property
     def log_ratios(self) -> tuple[float, ...]:
         """ln(candidate / baseline) of each pair's process medians."""
-        return log_ratios(self.baseline, self.candidate)
-
-
-def log_ratios(baseline: Samples, candidate: Samples) -> tuple[float, ...]:
-    """ln(candidate / baseline) of the medians of the processes that were run in pairs."""
-    medians = [
-        statistics.process_medians([trial.latency_ns for trial in side.latency]) for side in (baseline, candidate)
-    ]
-    return paired.log_ratios(*medians)
+        return _log_ratios(self.baseline.latency, self.candidate.latency)
 
 
 def collect_pairs(
@@ -136,25 +140,32 @@ def collect_pairs(
     candidate: Runnable,
     *,
     plan: PairPlan,
+    read_now: ReadNow | None = None,
     on_event: EventSink = ignore,
     pause: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Pairs:
     """Runs pairs until they can be told apart, or told to be the same, or there are enough of them.
 
     A board drifts (heat, neighbours), so the two processes of a pair run one right after the other, and what remains of
-    the drift is shared out by lot. A process that crashed, or was throttled, is repeated as in
-    :func:`edgekit.measure.collect.collect_many`.
+    the drift is shared out by lot. Processes that crashed, were throttled or disturbed are repeated as in
+    :func:`edgekit.measure.collect.collect_many`; memory and cold starts have processes of their own, which come last.
 
     Args:
         baseline, candidate: ready on the same board; may be the same model.
         plan: how many pairs and what each process does.
-        on_event: gets one event per process, with the figures of its side.
+        read_now: looks at the board's sensors; with it, every timed process waits until the board is cool.
+        on_event: gets events before and after each process, with the figures of its side.
         pause: waits so many seconds.
+        clock: monotonic seconds.
 
     Raises:
         EdgekitError: whatever a side's ``run`` raised and repeating did not cure.
     """
     process = plan.process
+    gate = None
+    if read_now is not None:
+        gate = CoolGate(read_now=read_now, wait_s=process.cool_wait_s, pause=pause, clock=clock)
     turns: dict[Side, Turn] = {
         side: Turn(
             run=one.run,
@@ -164,76 +175,70 @@ def collect_pairs(
             pause=pause,
             on_event=on_event,
             task=_TASK,
+            about=name,
+            gate=gate,
         )
-        for side, one in zip(SIDES, (baseline, candidate), strict=True)
+        for side, one, name in zip(SIDES, (baseline, candidate), names(baseline, candidate), strict=True)
     }
-    names = _names(baseline.model.name, candidate.model.name)
-    watched = _Watched(turns=turns, names=names, plan=plan, on_event=on_event)
     order = plan.order()
-    done = 0
     with task(_TASK, on_event):
-        for look in plan.looks:
-            for index in range(done, look):
-                for side in order[index]:
-                    watched.tell(side, index, look)
-                    turns[side].process("latency", index)
-            done = look
-            found = log_ratios(*(turns[side].samples() for side in SIDES))
-            if paired.decide(paired.interval(found), plan.margin) != "inconclusive":
-                break
+        done = _timed_pairs(turns, order, plan)
         for index in range(process.memory_processes):
             for side in order[index % len(order)]:
-                on_event(Event(state="progress", task=_TASK, message=f"{names[side]}: memory"))
+                turns[side].tell(f"{turns[side].about}: memory, process {index + 1} of {process.memory_processes}")
                 turns[side].process("memory", index)
-    return Pairs(**{side: _counted(turns[side].samples(), done) for side in SIDES}, order=order[:done], seed=plan.seed)
+    cold = collect_cold({turn.about: (turn.run, turn.job) for turn in turns.values()}, plan=process, on_event=on_event)
+    failed: EdgekitError | None = next(iter(cold.problems.values()), None)
+    samples = {
+        side: replace(_counted(turn.samples(), done), cold=() if failed else cold.trials.get(turn.about, ()))
+        for side, turn in turns.items()
+    }
+    return Pairs(
+        baseline=samples["baseline"],
+        candidate=samples["candidate"],
+        order=order[:done],
+        seed=plan.seed,
+        cold_problem=failed.message if failed else "",
+    )
 
 
-_TASK = "compare"
+def names(baseline: Runnable, candidate: Runnable) -> tuple[str, str]:
+    """What the two sides are called; two of one name, also the same model twice, are told apart."""
+    one, other = baseline.model.name, candidate.model.name
+    return (one, other) if one != other else (f"{one} (A)", f"{other} (B)")
+
+
+def _timed_pairs(turns: dict[Side, Turn], order: tuple[tuple[Side, Side], ...], plan: PairPlan) -> int:
+    """Runs pairs until they decide; how many there are then."""
+    done = 0
+    for look in plan.looks:
+        for turn in turns.values():
+            turn.plan = replace(turn.plan, processes=look)
+        for index in range(done, look):
+            for side in order[index]:
+                turn = turns[side]
+                what, fraction = f"{turn.about}: pair {index + 1} of {look}", index / plan.looks[-1]
+                turn.tell(what, fraction=fraction)
+                turn.process("latency", index)
+                if any(one.hot_start for one in turns.values()):
+                    return index  # a pair of which only one side ran is none
+                turn.tell(f"{what}: {turn.last_median()}", fraction=fraction)
+        done = look
+        if (
+            paired.decide(paired.interval(_log_ratios(*(turns[side].latency for side in SIDES))), plan.margin)
+            != "inconclusive"
+        ):
+            break
+    return done
+
+
+def _log_ratios(baseline: Sequence[Trial], candidate: Sequence[Trial]) -> tuple[float, ...]:
+    medians = [[statistics.median_of(trial.latency_ns) or 0.0 for trial in side] for side in (baseline, candidate)]
+    return paired.log_ratios(*medians)
 
 
 def _counted(samples: Samples, pairs: int) -> Samples:
-    """Samples whose plan asks for what was agreed on the way: as many processes as there were pairs."""
-    return replace(samples, plan=replace(samples.plan, processes=pairs))
-
-
-def _names(baseline: str, candidate: str) -> dict[Side, str]:
-    if baseline != candidate:
-        return {"baseline": baseline, "candidate": candidate}
-    return {"baseline": f"{baseline} (A)", "candidate": f"{candidate} (B)"}
-
-
-@dataclass(slots=True, kw_only=True)
-class _Watched:
-    """What those who watch are told."""
-
-    turns: dict[Side, Turn]
-    names: dict[Side, str]
-    plan: PairPlan
-    on_event: EventSink
-
-    def tell(self, side: Side, index: int, look: int) -> None:
-        """A process is about to run."""
-        trials = self.turns[side].latency
-        medians = statistics.process_medians([trial.latency_ns for trial in trials])
-        middle = statistics.median_of(medians)
-        bounds = statistics.bootstrap_interval(medians, resamples=1000)
-        self.on_event(
-            Event(
-                state="progress",
-                task=_TASK,
-                message=f"{self.names[side]}: process {index + 1} of {look}",
-                fraction=index / self.plan.looks[-1],
-                figures=Figures(
-                    about=self.names[side],
-                    done=len(trials),
-                    planned=look,
-                    median_ns=None if middle is None else round(middle),
-                    ci95_ns=None if bounds is None else (round(bounds[0]), round(bounds[1])),
-                    temperature_c=_temperature(trials[-1].after if trials else None),
-                ),
-            )
-        )
-
-
-def _temperature(conditions: Conditions | None) -> float | None:
-    return None if conditions is None else conditions.temperature_c
+    """The samples of whole pairs, with a plan that asks for what was agreed on the way: as many processes as pairs."""
+    return replace(
+        samples, latency=samples.latency[:pairs], plan=replace(samples.plan, processes=pairs, most_processes=0)
+    )

@@ -1,0 +1,140 @@
+"""A comparison for people: a sentence with the verdict, a table of both sides, and what it depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from edgekit.core import units
+from edgekit.measure.compare import CANCELLED, Change, Comparison
+from edgekit.measure.measurement import to_document
+from edgekit.report import words
+from edgekit.report.clean import clean
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+#: from here on "2.5 times as long" says more than a percentage
+_TIMES = 2.0
+_HEADER = 18
+_LABELS = {
+    "p90_ns": "latency (p90)",
+    "warm_start_ns": "warm start",
+    "cold_start_ns": "cold start",
+    "peak_rss_bytes": "memory (peak)",
+    "size_bytes": "size",
+}
+_STYLES = {"faster": "green", "equivalent": "green", "slower": "yellow", "inconclusive": "yellow", "invalid": "red"}
+
+
+def comparison_sentence(comparison: Comparison) -> str:
+    """``B is 12.3 % slower than A (95 % interval 11.8 to 12.9 %, 10 pairs)``."""
+    a, b = (clean(name) for name in names(comparison))
+    pairs = words.count(comparison.pairs, "pair")
+    margin = f"{comparison.margin * 100:g} %"
+    ratio, bounds = comparison.ratio, comparison.ci95
+    if comparison.verdict == "invalid":
+        why = next((reason.message for reason in comparison.reasons if reason.weight == "invalid"), "")
+        return f"the comparison of {b} with {a} must not be used: {clean(why)}"
+    if ratio is None or bounds is None:
+        return f"it stays open how {b} compares with {a}: {pairs} are too few"
+    if comparison.verdict in ("faster", "slower"):
+        return f"{b} is {_by(ratio)} {comparison.verdict} than {a} (95 % interval {_between(bounds)}, {pairs})"
+    signed = f"{_signed(ratio)}, 95 % interval {_signed_interval(bounds)}, {pairs}"
+    if comparison.verdict == "equivalent":
+        return f"{b} is as fast as {a} within {margin} ({signed})"
+    return f"it stays open whether {b} is faster or slower than {a} by more than {margin} ({signed})"
+
+
+def names(comparison: Comparison) -> tuple[str, str]:
+    """What the two sides are called: A and B go with two of one name."""
+    one, other = words.model(comparison.baseline.model.name), words.model(comparison.candidate.model.name)
+    return (one, other) if one != other else (f"{one} (A)", f"{other} (B)")
+
+
+def comparison_table(comparison: Comparison) -> RenderableType:
+    """Both sides with what changed, the sentence, what it depends on, and the reasons."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from edgekit.report.terminal import rows_table
+
+    medians = Change(
+        name="median_ns",
+        baseline=comparison.baseline.latency.median_ns,
+        candidate=comparison.candidate.latency.median_ns,
+        ratio=comparison.ratio,
+        ci95=comparison.ci95,
+    )
+    changes = [change for change in comparison.changes if change.baseline is not None or change.candidate is not None]
+    rows = [_row("latency (median)", medians), *(_row(_label(change), change) for change in changes)]
+    table = rows_table(("", *(_short(clean(name)) for name in names(comparison)), "change"), rows, right=(1, 2, 3))
+    sentence = Text(comparison_sentence(comparison))
+    sentence.stylize(f"bold {_STYLES[comparison.verdict]}")
+    side = to_document(comparison.candidate)
+    where = f"on {words.device(side)}, {words.circumstances(side)} a side; order drawn by lot, seed {comparison.seed}"
+    cancelled = [one for one in comparison.reasons if one.code in CANCELLED and one.weight == "note"]
+    lines = [str(reason) for reason in comparison.reasons if reason not in cancelled]
+    if cancelled:
+        codes = ", ".join(dict.fromkeys(one.code for one in cancelled))
+        lines.append(f"met by both sides alike, so it only widens the interval: {codes}")
+    reasons = [Padding(Text(clean(line)), (0, 0, 0, 2), expand=False) for line in lines]
+    return Group(table, sentence, Text(clean(where)), *reasons)
+
+
+def _row(label: str, change: Change) -> tuple[str, ...]:
+    show = _unit(change.name)
+    return label, show(change.baseline), show(change.candidate), _changed(change)
+
+
+def _changed(change: Change) -> str:
+    if not change.name.endswith(("_ns", "_bytes")):
+        if change.difference is None:
+            return change.missing or words.NOTHING
+        if words.is_fraction(change.name):
+            return f"{change.difference * 100:+.2f} pp"
+        return f"{change.difference:+.4g}"
+    if change.ratio is None:
+        return words.NOTHING
+    text = _signed(change.ratio)
+    return f"{text} ({_signed_interval(change.ci95)})" if change.ci95 else text
+
+
+def _unit(name: str) -> Callable[[float | None], str]:
+    if name.endswith("_ns"):
+        return units.duration
+    return units.size if name.endswith("_bytes") else lambda value: words.score(value, name)
+
+
+def _label(change: Change) -> str:
+    return _LABELS.get(change.name, f"score ({change.name})")
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _HEADER else f"{name[: _HEADER - 5]}…{name[-4:]}"
+
+
+def _by(ratio: float) -> str:
+    times = ratio if ratio >= 1 else 1 / ratio
+    return units.ratio(times) if times >= _TIMES else f"{abs(ratio - 1) * 100:.1f} %"
+
+
+def _between(bounds: tuple[float, float]) -> str:
+    """Both bounds in the words of :func:`_by`, the smaller difference first."""
+    near, far = sorted(bounds, key=lambda bound: abs(bound - 1))
+    if all(_by(bound).endswith("%") for bound in bounds):
+        return f"{abs(near - 1) * 100:.1f} to {_by(far)}"
+    times = [bound if bound >= 1 else 1 / bound for bound in (near, far)]
+    return f"{times[0]:.2f} to {units.ratio(times[1])}"
+
+
+def _signed(ratio: float) -> str:
+    if ratio >= _TIMES:
+        return units.ratio(ratio)
+    return f"{(ratio - 1) * 100:+.1f} %"
+
+
+def _signed_interval(bounds: tuple[float, float]) -> str:
+    low, high = map(_signed, bounds)
+    return f"{low.removesuffix(' %')} to {high}" if low.endswith("%") and high.endswith("%") else f"{low} to {high}"
