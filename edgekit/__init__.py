@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-# the room first: imported later, it would take the place of the verb of the same name
-import edgekit.optimize  # noqa: F401
+# the rooms first: imported later, they would take the places of the verbs of the same names
+import edgekit.optimize
+import edgekit.report  # noqa: F401
 
 if TYPE_CHECKING:
     from edgekit.core.artifact import Artifact, Manifest, open_artifact
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 from edgekit.core.version import VERSION
 from edgekit.verbs.optimize import calibration_curve, forecast, optimize
+from edgekit.verbs.report import report
 from edgekit.verbs.techniques import cluster, convert, distill, prune, quantize
 
 __version__ = VERSION
@@ -74,6 +76,7 @@ __all__ = [
     "provision",
     "prune",
     "quantize",
+    "report",
     "rollback",
 ]
 

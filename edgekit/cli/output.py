@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgekit.cli import streams
+from edgekit.cli.plain import Plain
 from edgekit.core.decode import to_json
 from edgekit.core.errors import EdgekitError, UsageError
 from edgekit.core.events import Event
@@ -126,7 +127,7 @@ class Output:
                     if isinstance(item, str):
                         self.answers.print(_wrapped(item, self.answers.width), markup=False, soft_wrap=True)
                     else:
-                        self.answers.print(item)
+                        self.answers.print(item, crop=not isinstance(item, Plain))
             sys.stdout.flush()
         except BrokenPipeError:
             raise

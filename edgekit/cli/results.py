@@ -11,6 +11,7 @@ import typer
 
 from edgekit.cli.invocation import command, exit_with, new_app
 from edgekit.cli.output import Output
+from edgekit.cli.plain import Plain
 
 if TYPE_CHECKING:
     from edgekit.core.notice import Notice
@@ -114,7 +115,7 @@ def show(
     from edgekit.results.store import open_store
 
     found = open_store().get(result)
-    out.answer({"result": to_json(found)}, _Plain(clean(json.dumps(to_json(found), indent=2, ensure_ascii=False))))
+    out.answer({"result": to_json(found)}, Plain(clean(json.dumps(to_json(found), indent=2, ensure_ascii=False))))
 
 
 @command(app, "results history", example="edgekit results history digits --device pi4")
@@ -172,7 +173,7 @@ def export(
     document = {"path": str(output) if output else None, "format": form, "count": len(found)}
     if output is None:
         document["text"] = text
-    out.answer(document, f"{output}: {_results(len(found))}" if output else _Plain(text))
+    out.answer(document, f"{output}: {_results(len(found))}" if output else Plain(text))
 
 
 def _export_lines(query: Query, output: Path | None, out: Output) -> None:
@@ -311,15 +312,3 @@ def _end(taken: Sequence[Taken], out: Output) -> None:
         out.say(f"left out: {text}")
     if left_out:
         exit_with(6)
-
-
-class _Plain:
-    """Text that rich prints as it is, however long its lines are."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def __rich_console__(self, console: object, options: object) -> object:
-        from rich.segment import Segment
-
-        yield Segment(self._text if self._text.endswith("\n") else self._text + "\n")

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import Any
 
-from edgekit.core.errors import StoreError, UsageError
+from edgekit.core.errors import StoreError
 from edgekit.measure.emulated import is_emulated
 from edgekit.measure.samples import Samples
 from edgekit.report import words
 from edgekit.results.history import HistoryPoint, history
+from edgekit.results.query import Query
 from edgekit.results.record import Kind, StoredResult
 from edgekit.results.store import Store
 
 #: with more, a page is no longer read, and no longer small
 DRAWN = 16
-_SPANS = {"h": "hours", "d": "days", "w": "weeks"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +116,7 @@ class Collected:
 
 
 def collect(
-    store: Store, *, device: str | None = None, model: str | None = None, since: str | None = None
+    store: Store, *, device: str | None = None, model: str | None = None, since: datetime | None = None
 ) -> Collected:
     """Reads what a report needs.
 
@@ -125,18 +124,17 @@ def collect(
         store: of record.
         device: only of this board; models that were not measured there are left out.
         model: only of this one: its name, or the beginning of its SHA-256.
-        since: only from then on: ``2026-11-01``, ``2026-11-01T12:00``, ``36h``, ``7d``, ``2w``.
+        since: only from then on.
 
     Raises:
-        UsageError: ``since`` is no time.
         StoreError: the store cannot be read.
     """
-    begin = moment(since) if since else ""
+    begin = since.astimezone(timezone.utc).isoformat(timespec="seconds") if since else ""
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
 
     def found(kind: Kind) -> list[StoredResult]:
         on = None if kind == "artifact" else device
-        return [result for result in store.list(kind, on, model, None) if result.created >= begin]
+        return list(store.list(limit=None, query=Query(kind=kind, device=on, model=model, since=since)))
 
     measurements = _newest(found("measurement"), _circumstances)
     kept_before = {result.model_sha256: result.document for result in reversed(store.list("artifact", limit=None))}
@@ -154,7 +152,9 @@ def collect(
     ]
     return Collected(
         store=store.url,
-        wanted=tuple((name, value) for name, value in (("device", device), ("model", model), ("since", since)) if value),
+        wanted=tuple(
+            (name, value) for name, value in (("device", device), ("model", model), ("since", begin)) if value
+        ),
         created=now,
         measurements=tuple(held),
         artifacts=tuple(artifacts),
@@ -166,26 +166,6 @@ def collect(
         histories=_histories(store, held, begin),
         left_out=tuple(left_out),
     )
-
-
-def moment(text: str) -> str:
-    """A point in time as the store writes it, of a date, a time, or how long ago.
-
-    Raises:
-        UsageError: neither.
-    """
-    ago = re.fullmatch(r"(\d{1,6})\s*([hdw])", text.strip().lower())
-    try:
-        if ago:
-            then = datetime.now(timezone.utc) - timedelta(**{_SPANS[ago[2]]: int(ago[1])})
-        else:
-            then = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
-            then = then if then.tzinfo else then.astimezone()
-        return then.astimezone(timezone.utc).isoformat(timespec="microseconds")
-    except (ValueError, OverflowError) as error:
-        raise UsageError(
-            f"--since {text!r} is not a point in time", hint="e.g. --since 7d, 36h, 2026-11-01 or 2026-11-01T12:00"
-        ) from error
 
 
 def _newest(results: Iterable[StoredResult], key: Callable[[StoredResult], object]) -> list[StoredResult]:

@@ -52,7 +52,9 @@ def _optimize(result: StoredResult) -> Command:
     argv = ["edgekit", "optimize", *_operand(str(manifest["source"])), "--data", DATA]
     argv += ["--recipe", recipe] if recipe else []
     rows = ", ".join(f"{role} {digest[:12]}" for role, digest in (manifest.get("data") or {}).items())
-    about = f"makes {result.model}.tflite, SHA-256 {result.model_sha256[:12]}…, from {str(manifest['source_sha256'])[:12]}…"
+    about = (
+        f"makes {result.model}.tflite, SHA-256 {result.model_sha256[:12]}…, from {str(manifest['source_sha256'])[:12]}…"
+    )
     return Command(
         text=shlex.join([*argv, "-o", f"{result.model}.tflite"]),
         about=about + (f"; {DATA}: the rows with the fingerprints {rows}" if rows else ""),
@@ -67,7 +69,9 @@ def _deploy(result: StoredResult) -> Command:
 
 
 def _benchmark(held: Held) -> Command:
-    about = f"{held.model} on {held.board}, SHA-256 {held.result.model_sha256[:12]}…, {words.runtime(held.document)}"
+    about = (
+        f"{held.model} on {held.board}, {words.circumstances(held.document)}; SHA-256 {held.result.model_sha256[:12]}…"
+    )
     return Command(text=of_measurement(held.document, held.result.model), about=about)
 
 

@@ -77,7 +77,9 @@ def _about(best: Held, there: Sequence[Held]) -> str:
     if verdict == "invalid":
         return f"No figure of this board may be used: every measurement is invalid. Shown is {best.model}."
     sole = f"{best.model} takes {units.duration(best.document['latency']['median_ns'])} for one inference"
-    among = f"; of the {others + 1} combinations of model and threads measured here it is the quickest" if others else ""
+    among = (
+        f"; of the {others + 1} combinations of model and threads measured here it is the quickest" if others else ""
+    )
     tail = (best.document["latency"].get("p90_ns"), best.document["latency"].get("cold_start_ns"))
     more = ""
     if tail[0]:
@@ -154,7 +156,7 @@ def _against_float(best: Held, there: Sequence[Held], collected: Collected) -> s
         shas = {_sha(result.document.get("baseline")), result.model_sha256}
         if result.device == best.result.device and shas == {before.result.model_sha256, best.result.model_sha256}:
             return f"Compared in pairs with {before.model}: {result.verdict} (ratio {result.document.get('ratio')})."
-    if "valid" != before.document["verdict"] or "valid" != best.document["verdict"]:
+    if before.document["verdict"] != "valid" or best.document["verdict"] != "valid":
         return f"How it compares with {before.model} cannot be told: not both measurements are valid."
     latencies = (before.document["latency"], best.document["latency"])
     change = words.latency_change([one["median_ns"] for one in latencies], [one["ci95_ns"] for one in latencies])

@@ -9,6 +9,8 @@ from edgekit.core.errors import UsageError
 from edgekit.core.suggest import unknown
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from edgekit.report.collected import Collected
     from edgekit.results.store import Store
 
@@ -36,7 +38,7 @@ def report(
     form: str = "html",
     device: str | None = None,
     model: str | None = None,
-    since: str | None = None,
+    since: datetime | None = None,
 ) -> Report:
     """Makes a report of the store of record.
 
@@ -45,10 +47,10 @@ def report(
         form: ``html``, one file that loads nothing; ``markdown`` for a pull request; ``csv``; ``json``.
         device: only of this board; results of an emulated one are kept apart, as of ``pi4 (emulated)``.
         model: only of this one: its name, or the beginning of its SHA-256.
-        since: only from then on: ``2026-11-01``, ``7d``, ``36h``.
+        since: only from then on.
 
     Raises:
-        UsageError: no such form, or ``since`` is no time.
+        UsageError: no such form.
         StoreError: the store cannot be read.
     """
     from edgekit.report.collected import collect

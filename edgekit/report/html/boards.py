@@ -36,7 +36,10 @@ def facts(held: Sequence[Held]) -> tuple[tuple[str, str], ...]:
         ("temperature", _celsius(state)),
         ("throttle bits", hex(state["throttle_bits"]) if state.get("throttle_bits") is not None else None),
         ("load", f"{state['load_1min']:.2f}" if state.get("load_1min") is not None else None),
-        ("memory available", units.size(state["memory_available_bytes"]) if state.get("memory_available_bytes") else None),
+        (
+            "memory available",
+            units.size(state["memory_available_bytes"]) if state.get("memory_available_bytes") else None,
+        ),
         ("boot", state.get("boot_id")),
         *((name.replace("_", " "), state[name]) for name in ("kernel", "os_build", "uptime_s") if state.get(name)),
     ]
@@ -55,7 +58,7 @@ def deployed(results: Sequence[StoredResult]) -> Table:
                 words.model(result.model),
                 str(release.get("id") or words.NOTHING),
                 str(release.get("previous") or words.NOTHING),
-                {True: "passed", False: "failed"}.get(smoke.get("ok"), words.NOTHING),
+                words.NOTHING if "ok" not in smoke else "passed" if smoke["ok"] else "failed",
                 units.size(document.get("uploaded_bytes")),
                 result.created[:16].replace("T", " "),
             )

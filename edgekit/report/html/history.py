@@ -64,8 +64,8 @@ def over_time(points: Sequence[HistoryPoint], name: str) -> Chart | None:
         name=name,
         title=f"{model} on {series.device} over time",
         takeaway=_takeaway(known),
-        description="One mark for each kept measurement, oldest on the left, evenly spaced; bars are 95 % intervals. Only "
-        "neighbours that were measured under the same circumstances are joined by a line.",
+        description="One mark for each kept measurement, oldest on the left, evenly spaced; bars are 95 % intervals. "
+        "Only neighbours that were measured under the same circumstances are joined by a line.",
         draw=draw,
         table=_table(known, model),
         key=_key(known),
@@ -77,7 +77,9 @@ def _takeaway(points: Sequence[HistoryPoint]) -> str:
     first, last = points[0], points[-1]
     series = first.series
     runs = f"{words.count(len(points), 'measurement')} from {first.created[:10]} to {last.created[:10]}"
-    told = f"{runs}; {series.runtime}, {series.delegate}, {words.count(series.num_threads, 'thread')}, {series.plan} plan."
+    told = (
+        f"{runs}; {series.runtime}, {series.delegate}, {words.count(series.num_threads, 'thread')}, {series.plan} plan."
+    )
     for point in points:
         told += "".join(f" {point.created[:10]}: {reason}." for reason in point.breaks)
         if point.change:
@@ -113,7 +115,10 @@ def _table(points: Sequence[HistoryPoint], model: str) -> Table:
         for point in points
     )
     headers = ("when (UTC)", "latency", "95 % interval", "verdict", "SHA-256", "edgekit", "what changed", "result")
-    return Table(caption=f"History of {model}", headers=headers, rows=rows, right=(1, 2))
+    series = points[0].series
+    threads = words.count(series.num_threads, "thread")
+    caption = f"History of {model} on {series.device}, {threads}, {series.runtime}, {series.plan} plan"
+    return Table(caption=caption, headers=headers, rows=rows, right=(1, 2))
 
 
 def _changed(point: HistoryPoint) -> tuple[str, ...]:

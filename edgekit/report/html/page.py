@@ -42,6 +42,7 @@ class Part:
     facts: tuple[tuple[str, str], ...] = ()
     figures: tuple[Figure, ...] = ()
     tables: tuple[Table, ...] = ()
+    notes: tuple[str, ...] = ()
     commands: tuple[Command, ...] = ()
 
 
@@ -118,7 +119,11 @@ def _alarms(collected: Collected) -> tuple[str, ...]:
 
 def _latency(measurements: Sequence[Held]) -> Section:
     parts = [
-        Part(name=f"board-{place}", title=f"{panel.board}: latency and {panel.metric}", figures=(_figure(pareto(panel, f"pareto-{place}")),))
+        Part(
+            name=f"board-{place}",
+            title=f"{panel.board}: latency and {panel.metric}",
+            figures=(_figure(pareto(panel, f"pareto-{place}")),),
+        )
         for place, panel in enumerate(front.panels(measurements), 1)
     ]
     for place, one in enumerate(parts):
@@ -126,7 +131,14 @@ def _latency(measurements: Sequence[Held]) -> Section:
         there = [held for held in measurements if held.board == board]
         parts[place] = _with_circumstances(one, there)
     if measurements:
-        parts.append(Part(name="all", title="All measurements", tables=(_measurements(measurements),)))
+        parts.append(
+            Part(
+                name="all",
+                title="All measurements",
+                tables=(_measurements(measurements),),
+                notes=_reasons(measurements),
+            )
+        )
     return Section(name="latency", title="Latency and score", parts=tuple(parts))
 
 
@@ -158,17 +170,29 @@ def _measurements(measurements: Sequence[Held]) -> Table:
             (words.score(held.score.get("final"), held.score.get("metric")), held.score.get("final")),
             (str(document["processes"]), document["processes"]),
             (words.runtime(document), words.runtime(document)),
-            ("; ".join(document["reasons"]) or words.NOTHING, "; ".join(document["reasons"])),
         )
         rows.append(tuple(text for text, _ in cells))
         sort.append(tuple(-1 if value is None else value for _, value in cells))
     headers = ("model", "board", "threads", "latency ±95 %", "verdict", "p90", "cold start", "memory", "size", "score")
     return Table(
         caption="All measurements",
-        headers=(*headers, "processes", "runtime", "reasons"),
+        headers=(*headers, "processes", "runtime"),
         rows=tuple(rows),
         right=(2, 3, 5, 6, 7, 8, 9, 10),
         sort=tuple(sort),
+    )
+
+
+def _reasons(measurements: Sequence[Held]) -> tuple[str, ...]:
+    """Each reason once, with the measurements that have it."""
+    found: dict[str, list[str]] = {}
+    for held in measurements:
+        name = f"{held.model} ({held.board}, {words.count(held.document['num_threads'], 'thread')})"
+        for reason in held.document["reasons"]:
+            found.setdefault(str(reason), []).append(name)
+    every = len(measurements)
+    return tuple(
+        f"{'all' if len(names) == every > 1 else ', '.join(names)}: {reason}" for reason, names in found.items()
     )
 
 
@@ -193,7 +217,9 @@ def _processes(measurements: Sequence[Held]) -> Section:
         "Every measurement runs in several fresh processes; only they are independent, so the result is the median of "
         "their medians, and its interval says how well they agree.",
     )
-    return Section(name="certainty", title="How certain the latencies are", lead=lead if parts else (), parts=tuple(parts))
+    return Section(
+        name="certainty", title="How certain the latencies are", lead=lead if parts else (), parts=tuple(parts)
+    )
 
 
 def _charts(
@@ -229,8 +255,8 @@ def _ops(collected: Collected) -> Section:
 
 def _checks(collected: Collected) -> Section:
     parts = [
-        Part(name=name, title=title, figures=tuple(map(_figure, charts)), tables=tables)
-        for name, title, charts, tables in checks.parts(collected)
+        Part(name=one.name, title=one.title, figures=tuple(map(_figure, one.charts)), tables=one.tables)
+        for one in checks.checks(collected)
     ]
     return Section(name="checks", title="Comparisons and gates", parts=tuple(parts))
 
@@ -240,19 +266,27 @@ def _histories(collected: Collected) -> Section:
         "history",
         collected.histories[:DRAWN],
         over_time,
-        lambda points: f"{words.model(points[-1].model)} on {points[-1].series.device}, "
-        f"{words.count(points[-1].series.num_threads, 'thread')}",
+        lambda points: (
+            f"{words.model(points[-1].model)} on {points[-1].series.device}, "
+            f"{words.count(points[-1].series.num_threads, 'thread')}"
+        ),
     )
     return Section(name="history", title="Over time", parts=parts)
 
 
 def _boards(collected: Collected) -> Section:
     parts = [
-        Part(name=str(place), title=board, facts=boards.facts([held for held in collected.measurements if held.board == board]))
+        Part(
+            name=str(place),
+            title=board,
+            facts=boards.facts([held for held in collected.measurements if held.board == board]),
+        )
         for place, board in enumerate(collected.boards, 1)
     ]
     if collected.deployments:
-        parts.append(Part(name="deployed", title="What is deployed where", tables=(boards.deployed(collected.deployments),)))
+        parts.append(
+            Part(name="deployed", title="What is deployed where", tables=(boards.deployed(collected.deployments),))
+        )
     return Section(name="boards", title="Boards", parts=tuple(parts))
 
 
@@ -260,4 +294,3 @@ def _commands(collected: Collected) -> Section:
     if not collected.results:
         return Section(name="repeat", title="Repeat it")
     return Section(name="repeat", title="Repeat it", parts=(Part(commands=commands(collected)),))
-

@@ -65,12 +65,14 @@ def pareto(panel: Panel, name: str) -> Chart:
         name=name,
         title=f"Latency against {metric} on {panel.board}",
         takeaway=_takeaway(panel),
-        description=f"{len(panel.points)} models; latency from left to right, {metric} upwards, area is the size of the "
-        f".tflite; {good} is best. Bars are 95 % intervals. The same figures are in the table below.",
+        description=f"{len(panel.points)} models; latency from left to right, {metric} upwards, area is the size of "
+        f"the .tflite; {good} is best. Bars are 95 % intervals. The same figures are in the table below.",
         draw=draw,
         table=_table(panel),
         key=_key(panel),
-        numbered=tuple(point.name + _MARKS.get(point.verdict, "") for point in panel.points) if len(panel.points) > _NAMED else (),
+        numbered=tuple(point.name + _MARKS.get(point.verdict, "") for point in panel.points)
+        if len(panel.points) > _NAMED
+        else (),
         notes=tuple(f"{model}: not in the plot, it has no score or no latency" for model in panel.lacking),
     )
 
@@ -79,7 +81,9 @@ def scaled(latencies_ns: Sequence[float]) -> tuple[float, str]:
     """The factor from nanoseconds to the unit in which these latencies read best, and that unit."""
     middle = sorted(latencies_ns)[len(latencies_ns) // 2]
     return next(
-        (factor, unit) for least, factor, unit in ((1e9, 1e-9, "s"), (1e6, 1e-6, "ms"), (0, 1e-3, "µs")) if middle >= least
+        (factor, unit)
+        for least, factor, unit in ((1e9, 1e-9, "s"), (1e6, 1e-6, "ms"), (0, 1e-3, "µs"))
+        if middle >= least
     )
 
 
@@ -128,7 +132,9 @@ def _names(axes: Axes, points: Sequence[Point], scale: float, factor: float, *, 
             va="center",
             fontsize=10.5,
             zorder=6,
-            arrowprops={"arrowstyle": "-", "color": plots.GREY, "linewidth": 0.8, "shrinkA": 1, "shrinkB": 3} if shift else None,
+            arrowprops={"arrowstyle": "-", "color": plots.GREY, "linewidth": 0.8, "shrinkA": 1, "shrinkB": 3}
+            if shift
+            else None,
         )
 
 
@@ -159,11 +165,13 @@ def _takeaway(panel: Panel) -> str:
     if not front:
         return "No measurement on this board may be used: all of them are invalid."
     told = sentence([f"{point.name} ({_figures(point, panel.metric)})" for point in front])
-    lead = "On the front, beaten by no other model in both" if len(front) > 1 else "No other model is better in both"
+    lead = "On the front, beaten by no other model in both" if len(front) > 1 else "Alone on the front, best in both"
     unsure = [point.name for point in front if point.verdict == "unstable"]
     doubt = f" The place of {sentence(unsure)} is uncertain: the measurement is unstable." if unsure else ""
     touching = [
-        two.name for one, two in itertools.pairwise(panel.points) if one.ci95_ns and two.ci95_ns and one.ci95_ns[1] >= two.ci95_ns[0]
+        two.name
+        for one, two in itertools.pairwise(panel.points)
+        if one.ci95_ns and two.ci95_ns and one.ci95_ns[1] >= two.ci95_ns[0]
     ]
     close = " Where intervals touch, the order may be chance; `edgekit compare` decides." if touching else ""
     return f"{lead}: {told}.{doubt}{close}"

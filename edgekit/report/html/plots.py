@@ -37,7 +37,7 @@ _VARIABLES = {
     GREY: "--grey",
     BAND: "--band",
 }
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: it can be searched, read aloud, and follows the page's font
     "svg.hashsalt": "edgekit",  # the same figures give the same page
     "text.parse_math": False,  # a $ in a name is a $
@@ -122,8 +122,8 @@ def _drawn(chart: Chart, kind: str) -> str:
             FigureCanvasSVG(figure)
             chart.draw(Sheet(figure=figure, width=WIDTHS[kind], narrow=kind == "narrow"))
             for text in figure.findobj(Text):
-                words = text.get_text()  # type: ignore[attr-defined]  # findobj is not typed by its match
-                text.set_text("\n".join(map(clean, words.split("\n"))))  # type: ignore[attr-defined]  # as above
+                words = text.get_text()
+                text.set_text("\n".join(map(clean, words.split("\n"))))
             out = io.StringIO()
             figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     return svg.for_page(
@@ -136,7 +136,7 @@ def _drawn(chart: Chart, kind: str) -> str:
     )
 
 
-def _apply(style: dict[str, Any]) -> None:
+def _apply(style: Any) -> None:
     from matplotlib import rcParams
 
     rcParams.update(style)

@@ -47,7 +47,9 @@ def slots(samples: Samples) -> tuple[Slot, ...]:
     found: list[Slot] = []
     thrown = [one for one in samples.repeated if one.mode == "latency"]
     for index, trial in enumerate(samples.latency):
-        found += [Slot(name=f"{index + 1}*", reason=one.reason, trial=one.trial) for one in thrown if one.index == index]
+        found += [
+            Slot(name=f"{index + 1}*", reason=one.reason, trial=one.trial) for one in thrown if one.index == index
+        ]
         found.append(Slot(name=str(index + 1), reason="", trial=trial))
     left = [one for one in thrown if one.index >= len(samples.latency)]
     return (*found, *(Slot(name=f"{one.index + 1}*", reason=one.reason, trial=one.trial) for one in left))
@@ -98,7 +100,11 @@ def processes(held: Held, name: str) -> Chart | None:
         takeaway=_takeaway(held, places),
         description="One shape for each fresh process: where its single inferences lie (first to 95th percentile), the "
         "dot is its median. The dashed line is the result, the band its 95 % interval. "
-        + (f"Below: {sentence([sensor.title for sensor in told])}." if told else "No sensor of this board tells anything."),
+        + (
+            f"Below: {sentence([sensor.title for sensor in told])}."
+            if told
+            else "No sensor of this board tells anything."
+        ),
         draw=draw,
         table=_table(held, places),
         key=_key(places, told),
@@ -121,11 +127,11 @@ def _strip(axes: Axes, place: int, slot: Slot, scale: float) -> None:
         counts, edges = numpy.histogram(values[(values >= low) & (values <= high)], bins=_BINS)
         widths = numpy.append(counts, 0) / max(counts.max(), 1) * 0.42
         outline = numpy.concatenate([place - widths, (place + widths)[::-1]])
-        axes.fill(
-            outline, numpy.concatenate([edges, edges[::-1]]), color=colour, alpha=0.35, linewidth=0, zorder=2
-        )
+        axes.fill(outline, numpy.concatenate([edges, edges[::-1]]), color=colour, alpha=0.35, linewidth=0, zorder=2)
         axes.plot([place, place], [low, high], color=colour, linewidth=0.9, zorder=2)
-    axes.scatter([place], [numpy.median(values)], s=22, c=colour, linewidths=0, zorder=4, marker="x" if slot.reason else "o")
+    axes.scatter(
+        [place], [numpy.median(values)], s=22, c=colour, linewidths=0, zorder=4, marker="x" if slot.reason else "o"
+    )
 
 
 def _takeaway(held: Held, places: Sequence[Slot]) -> str:
@@ -133,7 +139,11 @@ def _takeaway(held: Held, places: Sequence[Slot]) -> str:
     counted = [place for place in places if not place.reason]
     spread = document.get("spread") or {}
     told = f"The medians of {words.count(len(counted), 'process')} "
-    told += f"scatter by {percent(spread['cv'])}" if spread.get("cv") is not None else "are too few to tell how they scatter"
+    told += (
+        f"scatter by {percent(spread['cv'])}"
+        if spread.get("cv") is not None
+        else "are too few to tell how they scatter"
+    )
     if spread.get("half_width") is not None:
         told += f"; the result is known to ±{percent(spread['half_width'])}"
     thrown = len(places) - len(counted)
@@ -166,7 +176,7 @@ def _notes(samples: Samples) -> tuple[str, ...]:
 def _table(held: Held, places: Sequence[Slot]) -> Table:
     import numpy
 
-    called = f"{held.model} on {held.board}, {words.count(held.document['num_threads'], 'thread')}, {words.runtime(held.document)}"
+    called = f"{held.model} on {held.board}, {words.circumstances(held.document)}"
     rows = []
     for place in places:
         trial = place.trial

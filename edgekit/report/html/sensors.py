@@ -52,7 +52,9 @@ def told(places: Sequence[Place]) -> tuple[Sensor, ...]:
             Sensor(
                 title="temperature before, during and after",
                 unit="°C",
-                draw=lambda axes, slots: _series(axes, slots, _celsius, lambda reading: reading.temperature_c, plots.ORANGE),
+                draw=lambda axes, slots: _series(
+                    axes, slots, _celsius, lambda reading: reading.temperature_c, plots.ORANGE
+                ),
                 key=(("dot orange", "temperature"),),
             )
         )
@@ -127,9 +129,7 @@ def _series(
     axes.locator_params(axis="y", nbins=3)
 
 
-def _readings(
-    trial: Trial, x: int, value: Callable[[Reading], float | None]
-) -> list[tuple[float, float | None]]:
+def _readings(trial: Trial, x: int, value: Callable[[Reading], float | None]) -> list[tuple[float, float | None]]:
     seen = trial.during
     if seen is None or not seen.readings or seen.began_ns is None:
         return [] if seen is None else [(x, found) for found in _extremes(seen.hottest_c, value)]

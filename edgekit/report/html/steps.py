@@ -67,8 +67,8 @@ def waterfall(manifest: Mapping[str, Any], name: str) -> Chart | None:
         name=name,
         title=f"What each step bought: {words.model(manifest['name'])}",
         takeaway=_takeaway(manifest, steps, metric),
-        description="A waterfall: the first bar is the float model, each further bar what a step took away or added, the "
-        "label what was left after it. Scores are dots with their 95 % intervals.",
+        description="A waterfall: the first bar is the float model, each further bar what a step took away or added, "
+        "the label what was left after it. Scores are dots with their 95 % intervals.",
         draw=draw,
         table=_table(manifest, steps, metric),
         key=(
@@ -99,7 +99,9 @@ def _fall(axes: Axes, cost: Cost) -> None:
     top = max(value for value in cost.values if value is not None)
     for row, value in enumerate(cost.values):
         if value is None:
-            axes.annotate("not measured", (0, row), xytext=(4, 0), textcoords="offset points", va="center", color=plots.QUIET)
+            axes.annotate(
+                "not measured", (0, row), xytext=(4, 0), textcoords="offset points", va="center", color=plots.QUIET
+            )
             continue
         left, width = (0.0, value) if before is None else (min(before, value), abs(before - value))
         colour = plots.BLUE if before is None else plots.GREEN if value <= before else plots.ORANGE
@@ -158,7 +160,9 @@ def _takeaway(manifest: Mapping[str, Any], steps: Sequence[_Step], metric: str |
     score = manifest.get("score") or {}
     if score.get("final") is None:
         return f"{told}; not scored: there were no evaluation rows."
-    told += f"; {metric} {words.score(score['final'], metric)}, {words.drop(score['drop'], metric)} against the float model"
+    told += (
+        f"; {metric} {words.score(score['final'], metric)}, {words.drop(score['drop'], metric)} against the float model"
+    )
     bounds = score.get("drop_ci95")
     if bounds and bounds[0] <= 0 <= bounds[1]:
         told += ", which may be chance"
@@ -206,5 +210,7 @@ def _notes(steps: Sequence[_Step]) -> tuple[str, ...]:
     found = [f"{step['name']}: {note}" for step in steps for note in step.get("notes") or ()]
     measured = [step["measured"] for step in steps if step.get("measured")]
     if measured:
-        found.append(f"Latency after each step: {_measured(measured[-1])} in the end; indicative, not measured in pairs.")
+        found.append(
+            f"Latency after each step: {_measured(measured[-1])} in the end; indicative, not measured in pairs."
+        )
     return tuple(found)
