@@ -1926,7 +1926,10 @@ def main() -> NoReturn:
             limit_time(request.get("time_limit_s"))
         except (ValueError, AttributeError) as error:
             raise Failure("request", "the request is not JSON: %s" % error) from error
-        SENSORS.update(request.get("sensors") or {})
+        try:
+            SENSORS.update({kind: dict(source) for kind, source in (request.get("sensors") or {}).items() if source})
+        except (AttributeError, TypeError, ValueError) as error:
+            raise Failure("request", "sensors in the request is not an object of sensors") from error
         mode = request.get("mode")
         sampler = Sampler(request) if mode == "latency" else None  # it is forked while there is one thread
         end_with_the_host(answer)

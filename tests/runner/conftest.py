@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy
 import pytest
+from both_runners import Played, Runner
 
 from edgekit.core.hashing import sha256_file
+from edgekit.runner.native import sources_folder
+from edgekit.runner.native_build import compile_runner
 from edgekit.runner.runtimes import fetch_library
 
 
@@ -20,6 +23,28 @@ def library() -> str:
     from platform import machine
 
     return str(fetch_library(version("ai-edge-litert"), machine()).path)
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The native runner of this machine, as it is shipped."""
+    from platform import machine
+
+    path = tmp_path_factory.mktemp("native") / "runner"
+    compile_runner(sources_folder(), machine(), "glibc", path)
+    return path
+
+
+@pytest.fixture(params=["payload", "native"])
+def runner(request: pytest.FixtureRequest, program: Path) -> Runner:
+    """Each of the two runners in turn."""
+    return Runner(request.param, program)
+
+
+@pytest.fixture
+def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Played:
+    """Makes programs that a runner finds before the system's own."""
+    return Played(tmp_path / "bin", lambda path: monkeypatch.setenv("PATH", path))
 
 
 @pytest.fixture

@@ -25,22 +25,12 @@ from edgekit.core.errors import RuntimeMissingError
 from edgekit.core.hashing import sha256_file
 from edgekit.runner import payload
 from edgekit.runner.answer import read_answer, read_profile, read_trial
-from edgekit.runner.native import sources_folder
-from edgekit.runner.native_build import compile_runner
 from edgekit.runner.runtimes import fetch_library
 
 Run = Callable[[Any], Ended]
 
 #: fields that differ from one process to the next
 OWN = {"pid", "library_ns", "load_ns", "init_ns", "first_ns", "python", "extra", "before", "after", "memory"}
-
-
-@pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The native runner of this machine, as it is shipped."""
-    path = tmp_path_factory.mktemp("native") / "runner"
-    compile_runner(sources_folder(), machine(), "glibc", path)
-    return path
 
 
 @pytest.fixture
@@ -185,30 +175,6 @@ def test_samples_may_share_one_file_and_names_may_be_of_any_bytes(tmp_path, dens
         assert native({**request, "samples": [[f"{path}@80"]]}).error == "samples"
 
 
-def test_the_pis_firmware_is_asked_where_it_can_be(tmp_path, dense, job, native, monkeypatch):
-    tool = tmp_path / "bin" / "vcgencmd"
-    tool.parent.mkdir()
-    tool.write_text(
-        "#!/bin/sh\ncase $1 in get_throttled) echo throttled=0x50000;; *) echo 'frequency(48)=1500345728';; esac\n"
-    )
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tool.parent), prepend=":")
-    answer = native(job(dense, [[normal(1, 8)]])).answer
-    for moment in ("before", "after"):
-        assert (answer[moment]["throttle_bits"], answer[moment]["clock_hz"]) == (0x50000, 1500345728)
-
-
-@pytest.mark.parametrize("script", ["exit 255", "echo nonsense", "exec sleep 60"], ids=["refused", "nonsense", "hangs"])
-def test_a_firmware_tool_that_does_not_answer_is_unknown(script, tmp_path, dense, job, native, monkeypatch):
-    tool = tmp_path / "bin" / "vcgencmd"
-    tool.parent.mkdir()
-    tool.write_text(f"#!/bin/sh\n{script}\n")
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tool.parent), prepend=":")
-    answer = native(job(dense, [[normal(1, 8)]])).answer
-    assert (answer["before"]["throttle_bits"], answer["before"]["clock_hz"]) == (None, None)
-
-
 # ----------------------------------------------------------------------------------------------------- the same errors
 
 FAULTS: dict[str, dict[str, Any]] = {
@@ -300,7 +266,14 @@ WRONG = [None, "text", -1, 1.5, 1e300, 2**70, True, [], [[]], [1], ["x"], [["x",
 
 @pytest.mark.parametrize("mode", ["latency", "memory", "smoke", "profile"])
 def test_no_value_of_any_field_makes_the_runner_crash(mode, dense, job, native):
+    sensors = {"temperature": {"argv": ["sensor"], "file": None, "zone": None, "scale": 1.0}}
     request = job(dense, [[normal(1, 8)]], mode=mode, min_runs=1, min_s=0, max_s=0.01, time_limit_s=20)
+    request |= {"sensors": sensors, "sampler": True}
+    for value in WRONG:
+        for key in (None, "argv", "file", "zone", "scale"):
+            wrong = {"clock": value if key is None else {key: value}}
+            done = native({**request, "mode": "smoke", "sensors": wrong})
+            assert done.status in (0, 3), (key, value, done.stderr)
     for key in request:
         for value in WRONG:
             if (key, value) in (("time_limit_s", 1.5), ("max_s", 1.5)):

@@ -223,17 +223,6 @@ def test_the_pis_firmware_is_asked_where_it_can_be(tmp_path, dense, job, monkeyp
             assert (answer[moment]["throttle_bits"], answer[moment]["clock_hz"]) == (0x50000, 1500345728)
 
 
-@pytest.mark.parametrize("script", ["exit 255", "echo nonsense", "exec sleep 60"], ids=["refused", "nonsense", "hangs"])
-def test_a_firmware_tool_that_does_not_answer_is_unknown(script, tmp_path, dense, job, monkeypatch):
-    program = tmp_path / "bin" / "vcgencmd"
-    program.parent.mkdir()
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
-    answer = start(job(dense, [[normal(1, 8)]])).answer
-    assert (answer["before"]["throttle_bits"], answer["before"]["clock_hz"]) == (None, None)
-
-
 # ------------------------------------------------------------------------------------------------------------ faults
 
 
