@@ -42,9 +42,9 @@ def audit(
     ]
     lacking: tuple[str, ...] = ()
     if board is not None:
-        from edgekit.verbs.benchmark import check_runtime
         from edgekit.verbs.boards import open_board
         from edgekit.verbs.deploy import lacking_ops
+        from edgekit.verbs.runtimes import check_runtime
 
         with open_board(board, way.reach(), check_runtime(runtime), out.on_event) as opened:
             lacking = lacking_ops(found, opened)

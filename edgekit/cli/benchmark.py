@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from edgekit.core.notice import Notice
     from edgekit.measure.measurement import Measurement
     from edgekit.results.store import Store
-    from edgekit.verbs.benchmark import BoardBenchmark
     from edgekit.verbs.boards import Reach
     from edgekit.verbs.fleet import BoardOutcome, Work
+    from edgekit.verbs.measuring import BoardBenchmark
 
 app = new_app("Latency and memory of models on boards.")
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from edgekit.core.events import ignore
+from edgekit.verbs.runtimes import check_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,27 +15,15 @@ if TYPE_CHECKING:
     from edgekit.core.artifact import Artifact
     from edgekit.core.errors import EdgekitError
     from edgekit.core.events import EventSink
-    from edgekit.device.provision import RuntimeName
     from edgekit.measure.measurement import Measurement
     from edgekit.measure.plan import Plan
-    from edgekit.verbs.boards import Board, Reach
+    from edgekit.verbs.boards import Reach
     from edgekit.verbs.fleet import BoardOutcome, Work
-    from edgekit.verbs.ready import Ready
+    from edgekit.verbs.measuring import BoardBenchmark
+
+__all__ = ["benchmark", "benchmarking", "check_runtime", "failures", "open_model", "open_runnable"]
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BoardBenchmark:
-    """What came of several models on one board.
-
-    Attributes:
-        measurements: in the order model, threads; without those that failed.
-        errors: one for each model and thread count that could not be measured.
-    """
-
-    measurements: tuple[Measurement, ...]
-    errors: tuple[EdgekitError, ...]
 
 
 def benchmark(
@@ -44,27 +32,31 @@ def benchmark(
     device: str | Sequence[str] = "local",
     num_threads: int | Sequence[int] | None = None,
     plan: str | Plan = "standard",
-    runtime: str = "auto",
+    runtime: str | Sequence[str] = "auto",
+    weight_cache: bool = False,
     reach: Reach | None = None,
     on_event: EventSink = ignore,
     on_measured: Callable[[Measurement], None] = ignore,
 ) -> tuple[Measurement, ...]:
-    """Measures each model with each thread count on each board.
+    """Measures each model with each runtime and thread count on each board.
 
     Boards are measured side by side; on one board the processes of its models are interleaved.
 
     Args:
-        models: .tflite files or artifacts.
+        models: .tflite files or artifacts; .onnx files, which ONNX Runtime runs.
         device: names of boards; ``local`` is this machine.
         num_threads: of the interpreter; default: what the board's profile says.
         plan: ``standard`` (10 processes), ``quick`` (3, indicative), or a :class:`~edgekit.measure.plan.Plan`.
-        runtime: ``auto``, ``litert``, ``ai_edge_litert`` or ``tflite_runtime``.
+        runtime: ``auto``; or one or several of ``litert``, ``litert-builtin`` (its own kernels instead of XNNPACK's),
+            ``native``, ``ai_edge_litert``, ``tflite_runtime``, ``onnxruntime`` and ``benchmark_model``. Of several, one
+            that cannot run on a board is left out there; the command's table says why.
+        weight_cache: measure LiteRT's library with XNNPACK's weight cache too.
         reach: how to reach the board, where its name does not say it all.
         on_event: hears of the progress.
         on_measured: gets each measurement as soon as its board is done, also where the call fails in the end.
 
     Returns:
-        The measurements, raw samples included, in the order board, model, threads. Nothing is stored.
+        The measurements, raw samples included, in the order board, model, runtime, threads. Nothing is stored.
 
     Raises:
         ModelError: a file that is missing or cannot be run.
@@ -72,7 +64,7 @@ def benchmark(
     """
     from edgekit.verbs.fleet import on_boards
 
-    work = benchmarking(models, num_threads=num_threads, plan=plan, runtime=runtime)
+    work = benchmarking(models, num_threads=num_threads, plan=plan, runtime=runtime, weight_cache=weight_cache)
 
     def hand_over(outcome: BoardOutcome[BoardBenchmark]) -> None:
         for measurement in outcome.result.measurements if outcome.result else ():
@@ -98,123 +90,55 @@ def benchmarking(
     *,
     num_threads: int | Sequence[int] | None = None,
     plan: str | Plan = "standard",
-    runtime: str = "auto",
+    runtime: str | Sequence[str] = "auto",
+    weight_cache: bool = False,
 ) -> Work[BoardBenchmark]:
     """The work of :func:`benchmark` on one board, for :func:`edgekit.verbs.fleet.on_boards`.
 
     Everything that can be wrong with models and options is found here, once, before any board is bothered.
 
     Args:
-        models, num_threads, plan, runtime: see :func:`benchmark`.
+        models, num_threads, plan, runtime, weight_cache: see :func:`benchmark`.
 
     Raises:
         ModelError, UsageError: see there.
     """
     from edgekit.measure.plan import make_plan
-    from edgekit.verbs.boards import open_board
+    from edgekit.verbs.boards import reach_board
+    from edgekit.verbs.measuring import measure_with
     from edgekit.verbs.ready import is_stateful
+    from edgekit.verbs.runtimes import asked_runtimes
 
     given: list[str | PathLike[str] | Artifact] = _listed(models)
-    artifacts = [open_model(model) for model in given]
+    artifacts = [open_runnable(model) for model in given]
     chosen = make_plan(plan) if isinstance(plan, str) else plan
-    name_of_runtime = check_runtime(runtime)
-    stateful = any(map(is_stateful, artifacts))
+    runtimes = asked_runtimes(runtime, artifacts)
+    for artifact in artifacts:
+        is_stateful(artifact)  # a file that cannot be read is found here
 
     def work(name: str, reach: Reach, on_event: EventSink) -> BoardBenchmark:
-        with open_board(name, reach, name_of_runtime, on_event, stateful=stateful) as board:
-            threads = _listed(num_threads) if num_threads is not None else [board.profile.num_threads]
-            return measure_each(board, artifacts, threads, chosen, on_event)
+        with reach_board(name, reach, on_event) as reached:
+            threads = _listed(num_threads) if num_threads is not None else [reached.profile.num_threads]
+            return measure_with(reached, artifacts, runtimes, threads, chosen, on_event, weight_cache=weight_cache)
 
     return work
 
 
-def measure_on(
-    board: Board,
-    artifacts: Sequence[Artifact],
-    num_threads: Sequence[int],
-    plan: Plan,
-    on_event: EventSink,
-    *,
-    at: str | None = None,
-) -> list[Measurement]:
-    """Measures artifacts on an open board; ``at``: the only one lies there already.
+def open_runnable(model: str | PathLike[str] | Artifact) -> Artifact:
+    """A .tflite with its manifest, if it has one, or a .onnx file.
 
     Raises:
-        EdgekitError: of the first model that could not be measured, after the others were.
+        ModelError: see :func:`open_model`; a .onnx that is damaged or keeps its weights elsewhere.
     """
-    found = measure_each(board, artifacts, num_threads, plan, on_event, at=at)
-    if found.errors:
-        raise found.errors[0]
-    return list(found.measurements)
+    from pathlib import Path
 
+    from edgekit.core.artifact import Artifact
+    from edgekit.model.onnx import looks_like_onnx, read_onnx
 
-def measure_each(
-    board: Board,
-    artifacts: Sequence[Artifact],
-    num_threads: Sequence[int],
-    plan: Plan,
-    on_event: EventSink,
-    *,
-    at: str | None = None,
-) -> BoardBenchmark:
-    """As :func:`measure_on`, but one that fails stops no other, and no other's measurement is lost."""
-    from edgekit.core.errors import EdgekitError
-    from edgekit.measure.collect import Collected, collect_many
-    from edgekit.measure.measurement import measurement_from
-    from edgekit.verbs.ready import make_ready, push_model
-
-    ready: dict[_Key, Ready] = {}
-    errors: list[EdgekitError] = []
-    for artifact in artifacts:
-        try:
-            pushed = push_model(board, artifact, at=at)
-        except EdgekitError as error:
-            errors.append(error)
-            continue
-        for threads in num_threads:
-            key = _Key(f"{artifact.name}, {threads} thread{'s' * (threads > 1)}:")
-            ready[key] = make_ready(board, pushed, num_threads=threads)
-    collected: Collected[_Key] = Collected()
-    if ready:
-        collected = collect_many(
-            {key: (one.run, one.job) for key, one in ready.items()},
-            plan=plan,
-            limits={key: one.limits for key, one in ready.items()},
-            on_event=on_event,
-        )
-    return BoardBenchmark(
-        measurements=tuple(
-            measurement_from(
-                collected.samples[key],
-                device=board.device.name,
-                model=one.model,
-                limits=one.limits,
-                notices=one.notices,
-            )
-            for key, one in ready.items()
-            if key in collected.samples
-        ),
-        errors=(*errors, *collected.errors.values()),
-    )
-
-
-def check_runtime(name: str) -> RuntimeName:
-    """The runtime's name, if there is one of that name.
-
-    Raises:
-        UsageError: there is none.
-    """
-    from typing import get_args
-
-    from edgekit.core.errors import UsageError
-    from edgekit.core.suggest import unknown
-    from edgekit.device import provision
-
-    known = get_args(provision.RuntimeName)
-    if name not in known:
-        message, hint = unknown("runtime", name, known)
-        raise UsageError(message, hint=hint)
-    return cast("RuntimeName", name)
+    if isinstance(model, Artifact) or not looks_like_onnx(Path(model)):
+        return open_model(model)
+    read_onnx(Path(model))
+    return Artifact(path=Path(model), manifest=None)
 
 
 def open_model(model: str | PathLike[str] | Artifact) -> Artifact:
@@ -238,16 +162,6 @@ def open_model(model: str | PathLike[str] | Artifact) -> Artifact:
             hint=f"edgekit optimize {model} --data DATA -o model.tflite",
         )
     return open_artifact(Path(model))
-
-
-class _Key:
-    """One line of the table to be; its text goes before the progress of its processes."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def __str__(self) -> str:
-        return self._text
 
 
 def _listed(value: T | Sequence[T]) -> list[T]:

@@ -85,9 +85,11 @@ def deploy(
     from edgekit.device.smoke import notices, smoke_test
     from edgekit.measure.plan import make_plan
     from edgekit.verbs.attempt import Attempt
-    from edgekit.verbs.benchmark import check_runtime, measure_on, open_model
+    from edgekit.verbs.benchmark import open_model
     from edgekit.verbs.boards import Reach, open_board
+    from edgekit.verbs.measuring import measure_on
     from edgekit.verbs.ready import is_stateful
+    from edgekit.verbs.runtimes import check_runtime
 
     artifact = open_model(model)
     releases.check_name(artifact.name if name is None else name)

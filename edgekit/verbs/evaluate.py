@@ -130,10 +130,11 @@ def _on_board(
     from edgekit.core.events import task
     from edgekit.optimize.elsewhere import score_outputs, send_rows
     from edgekit.verbs.batches import run_there
-    from edgekit.verbs.benchmark import check_runtime, open_model
+    from edgekit.verbs.benchmark import open_model
     from edgekit.verbs.boards import open_board
     from edgekit.verbs.deploy import check_ops
     from edgekit.verbs.ready import is_stateful
+    from edgekit.verbs.runtimes import check_runtime
 
     chosen = check_runtime(runtime)
     artifact = open_model(model)

@@ -20,8 +20,8 @@ from edgekit.device.provision_plan import Plan
 from edgekit.device.provision_remove import Removed, remove_lock_files, remove_workspace
 from edgekit.device.provision_stock import read_supplied
 from edgekit.device.target import Target
-from edgekit.verbs.benchmark import check_runtime
 from edgekit.verbs.boards import Reach
+from edgekit.verbs.runtimes import check_runtime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,8 @@ from edgekit.runner.elf import as_numbers, loads
 from edgekit.runner.runtimes import cached_library, library_offers
 from edgekit.runner.runtimes_releases import MODULE_RELEASES, ModuleRelease, numpy_is_published
 from edgekit.runner.runtimes_wheels import fetch_module
-from edgekit.verbs.benchmark import check_runtime
 from edgekit.verbs.boards import Reach
+from edgekit.verbs.runtimes import check_runtime
 
 ABIS = ("aarch64", "armv7l", "x86_64")
 _MODULES = ("ai_edge_litert", "tflite_runtime", "onnxruntime")

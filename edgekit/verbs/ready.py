@@ -49,6 +49,7 @@ class Ready:
         model: for the measurement.
         limits: the board's, and whether this model's outputs must repeat.
         notices: what the user should know.
+        starts_cold: its runner can drop cached pages before a start.
     """
 
     run: Run
@@ -56,6 +57,7 @@ class Ready:
     model: MeasuredModel
     limits: BoardLimits
     notices: tuple[Notice, ...]
+    starts_cold: bool = False
 
 
 def push_model(board: Board, artifact: Artifact, *, at: str | None = None) -> PushedModel:
@@ -118,6 +120,7 @@ def make_ready(
         model=_measured(pushed.artifact, pushed.sha256),
         limits=dataclasses.replace(board.limits, deterministic=not is_stateful(pushed.artifact)),
         notices=(*board.notices, *pushed.samples.notices),
+        starts_cold=board.runtime.runner == "payload",
     )
 
 
