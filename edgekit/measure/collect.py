@@ -196,6 +196,8 @@ class Turn:
     repeated: list[Repeated] = field(default_factory=list)
     created: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
     _said_to_wait: bool = field(default=False, init=False)
+    _counted: int = field(default=0, init=False)
+    _so_far: tuple[float | None, tuple[float, float] | None] = field(default=(None, None), init=False)
 
     def process(self, mode: Mode, index: int) -> None:
         """One process, repeated while what is wrong with it may pass; none where the board does not cool down."""
@@ -283,8 +285,12 @@ class Turn:
         self.on_event(Event(state="progress", task=self.task, message=message, fraction=fraction, figures=figures))
 
     def _figures(self) -> tuple[float | None, tuple[float, float] | None]:
-        medians = statistics.process_medians([trial.latency_ns for trial in self.latency])
-        return statistics.median_of(medians), statistics.bootstrap_interval(medians, seed=self.plan.seed)
+        """Median and interval so far; made once for each process, as they are asked for more often."""
+        if self._counted != len(self.latency):
+            medians = statistics.process_medians([trial.latency_ns for trial in self.latency])
+            self._so_far = statistics.median_of(medians), statistics.bootstrap_interval(medians, seed=self.plan.seed)
+            self._counted = len(self.latency)
+        return self._so_far
 
     def _is_cool(self) -> bool:
         """Waits until the board is ready to be timed; False where it did not get so."""
