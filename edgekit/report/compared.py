@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from edgekit.core import units
 from edgekit.measure.compare import CANCELLED, Change, Comparison
 from edgekit.measure.measurement import to_document
+from edgekit.measure.selftest import SelfTest
 from edgekit.report import words
 from edgekit.report.clean import clean
 
@@ -138,3 +139,35 @@ def _signed(ratio: float) -> str:
 def _signed_interval(bounds: tuple[float, float]) -> str:
     low, high = map(_signed, bounds)
     return f"{low.removesuffix(' %')} to {high}" if low.endswith("%") and high.endswith("%") else f"{low} to {high}"
+
+
+def selftest_table(test: SelfTest) -> RenderableType:
+    """A board's self-test: the two figures, the verdict in a sentence, what it depends on, and the reasons."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from edgekit.report.terminal import facts_table
+
+    found = "none up to 100 %" if test.detectable is None else f"from {test.detectable * 100:g} % on"
+    spread = words.NOTHING if test.spread is None else f"{test.spread * 100:.2f} %"
+    rows = [
+        ("false alarms", f"{test.false_alarm_rate * 100:.1f} % of {test.windows} comparisons of the model with itself"),
+        ("called equivalent", f"{test.equivalent_rate * 100:.0f} %"),
+        ("finds slow-downs", f"{found} (in 95 % of comparisons, margin {test.margin * 100:g} %)"),
+        ("neighbours differ", f"{spread} (standard deviation)"),
+    ]
+    side = to_document(test.measurement)
+    told = {
+        "passed": f"{clean(test.device)} passed: its comparisons can be relied on",
+        "failed": f"{clean(test.device)} failed: it is flagged until it passes, and gates refuse it",
+    }
+    sentence = Text(told[test.verdict], style="bold green" if test.verdict == "passed" else "bold red")
+    where = Text(
+        clean(f"{words.model(test.measurement.model.name)} on {words.device(side)}, {words.circumstances(side)}")
+    )
+    cancelled = [one for one in test.reasons if one.code in CANCELLED and one.weight == "note"]
+    lines = [str(reason) for reason in test.reasons if reason not in cancelled]
+    if cancelled:
+        lines.append(f"in the figures above: {', '.join(dict.fromkeys(one.code for one in cancelled))}")
+    return Group(facts_table(rows), sentence, where, *(Padding(Text(clean(line)), (0, 0, 0, 2)) for line in lines))
