@@ -64,11 +64,53 @@ def test_a_missing_part_leaves_the_cold_start_unknown() -> None:
     assert latency.missing["cold_start_ns"] == "the runtime did not tell"
 
 
-def test_p99_of_a_hundred_iterations_is_null_with_the_number_needed() -> None:
+def test_f56_p99_of_a_hundred_iterations_is_null_with_the_number_needed() -> None:
     latency = to_document(measured())["latency"]
     assert latency["p90_ns"] > latency["median_ns"]
     assert latency["p99_ns"] is None
     assert latency["missing"]["p99_ns"] == "needs 662 iterations in each process, the fewest was 100"
+
+
+@pytest.mark.parametrize(("percent", "needed"), [(90, 64), (95, 130), (99, 662)])
+def test_f56_a_percentile_appears_with_its_upper_bound_as_soon_as_there_are_enough_samples(
+    percent: int, needed: int
+) -> None:
+    short, enough = (measured(make_samples(iterations=count)).latency for count in (needed - 1, needed))
+    assert getattr(short, f"p{percent}_ns") is getattr(short, f"p{percent}_upper_ns") is None
+    assert short.missing[f"p{percent}_ns"].startswith(f"needs {needed} iterations")
+    assert getattr(enough, f"p{percent}_ns") <= getattr(enough, f"p{percent}_upper_ns")
+
+
+def test_f56_one_process_with_too_few_samples_leaves_no_percentile() -> None:
+    samples = make_samples(iterations=700)
+    cut = replace(samples.latency[3], latency_ns=samples.latency[3].latency_ns[:600])
+    latency = measured(replace(samples, latency=(*samples.latency[:3], cut, *samples.latency[4:]))).latency
+    assert latency.missing["p99_ns"] == "needs 662 iterations in each process, the fewest was 600"
+
+
+def test_cpu_time_has_the_same_statistics_as_the_time_on_the_wall() -> None:
+    samples = make_samples()
+    halved = tuple(
+        replace(trial, cpu_latency_ns=tuple(value // 2 for value in trial.latency_ns)) for trial in samples.latency
+    )
+    latency = measured(replace(samples, latency=halved)).latency
+    assert latency.cpu_median_ns == pytest.approx(latency.median_ns / 2, rel=1e-5)
+    assert latency.cpu_ci95_ns == pytest.approx([bound / 2 for bound in latency.ci95_ns], rel=1e-5)
+    assert "cpu_median_ns" not in latency.missing
+
+
+def test_cpu_time_that_some_process_could_not_tell_is_null_with_its_reason() -> None:
+    samples = make_samples(cpu_latency_ns=(1_000_000,))
+    silent = replace(samples.latency[0], cpu_latency_ns=None, cpu_latency_missing="counts in steps of 4 ms")
+    latency = measured(replace(samples, latency=(silent, *samples.latency[1:]))).latency
+    assert (latency.cpu_median_ns, latency.missing["cpu_median_ns"]) == (None, "counts in steps of 4 ms")
+
+
+def test_a_board_that_was_too_hot_to_time_anything_has_a_document_all_the_same() -> None:
+    document = to_document(measured(replace(make_samples(), latency=(), hot_start="waited 300 s in vain")))
+    assert (document["verdict"], document["processes"], document["latency"]["median_ns"]) == ("invalid", 0, None)
+    assert document["latency"]["missing"]["median_ns"] == "no process was timed"
+    assert document["memory"]["peak_rss_bytes"]
 
 
 def test_batches_have_no_percentiles() -> None:

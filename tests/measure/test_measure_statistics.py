@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy
 import pytest
 
@@ -103,3 +105,28 @@ def test_spikes_are_not_drift() -> None:
     series = [100.0] * 200
     series[150] = series[190] = 9000.0
     assert statistics.drift(series) == 0.0
+
+
+def exactly(count: int, percent: int) -> int:
+    """By counting: the largest number whose cumulative binomial probability is at most 1 %, or -1."""
+    share, total = 1 - percent / 100, 0.0
+    for seen in range(count + 1):
+        total += math.comb(count, seen) * share**seen * (1 - share) ** (count - seen)
+        if total > 0.01:
+            return seen - 1
+    return count
+
+
+@pytest.mark.parametrize("percent", [50, 90, 95, 99])
+def test_the_bound_of_a_percentile_is_that_of_the_binomial_distribution(percent: int) -> None:
+    counts = [*range(10, 140, 7), 661, 662, 900]
+    assert [statistics.beyond_bound(n, percent) for n in counts] == [exactly(n, percent) for n in counts]
+
+
+@pytest.mark.parametrize("percent", [90, 95, 99])
+def test_the_bound_lies_above_the_true_percentile_in_99_of_100_runs(percent: int) -> None:
+    drawn = numpy.random.default_rng(5).exponential(1.0, (2000, 700))
+    truth = -math.log(1 - percent / 100)
+    covered = [statistics.percentile([row], percent).upper >= truth for row in drawn.tolist()]
+    assert sum(covered) / len(covered) >= 0.985
+    assert sum(row[-1] >= truth for row in numpy.sort(drawn, axis=1)) > sum(covered)  # it is not just the highest

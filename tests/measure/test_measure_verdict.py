@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from synthetic_trials import BLIND, CALM, make_samples, make_trial
+from synthetic_trials import BLIND, CALM, WATCHED, make_memory_trial, make_samples, make_trial
 
-from edgekit.measure.conditions import BoardLimits
+from edgekit.measure.conditions import BoardLimits, passing
 from edgekit.measure.plan import make_plan
 from edgekit.measure.samples import Repeated, Samples
 from edgekit.measure.verdict import Verdict, judge
-from edgekit.runner.protocol import During, Trial
+from edgekit.runner.protocol import Conditions, During, Reading, Trial
 
 
 def codes(verdict: Verdict) -> list[str]:
@@ -51,7 +51,20 @@ def test_rare_long_interruptions_do_not_make_a_run_unstable() -> None:
     assert judge(make_samples(trials=trials)).status == "valid"
 
 
+def seen_during(**changes: Any) -> dict[str, Any]:
+    return {"during": replace(WATCHED, **changes)}
+
+
 INVALID = [
+    ("thermal-status", {"after": replace(CALM, thermal_status=1)}),
+    ("thermal-status", seen_during(thermal_status=3)),
+    ("clock-changed", seen_during(slowest_hz=1_500_000_000, readings=(Reading(at_ns=1, clock_hz=1_500_000_000),))),
+    (
+        "swapped-in",
+        {"before": replace(CALM, swapped_in_pages=7), "after": replace(CALM, swapped_in_pages=9), "major_faults": 2},
+    ),
+    ("foreign-load", {"busy_ns": int(1.5e9), "cpu_ns": int(1.2e9), "wall_ns": int(1.3e9), "cpus": (3,)}),
+    ("foreign-load", {"busy_ns": int(2.5e9), "cpu_ns": int(1.0e9), "wall_ns": int(1.3e9), "cpus": (0, 1)}),
     ("throttled", {"after": replace(CALM, throttle_bits=0x4)}),
     ("throttled", {"before": replace(CALM, throttle_bits=0x50001)}),
     ("not-finite", {"finite": False}),
@@ -65,7 +78,7 @@ INVALID = [
 
 
 @pytest.mark.parametrize(("code", "changes"), INVALID, ids=lambda value: value if isinstance(value, str) else "")
-def test_one_bad_process_makes_the_run_invalid(code: str, changes: dict[str, Any]) -> None:
+def test_f50_one_bad_process_makes_the_run_invalid(code: str, changes: dict[str, Any]) -> None:
     verdict = judge(with_trial(4, **changes))
     assert verdict.status == "invalid"
     assert codes(verdict)[0] == code
@@ -236,3 +249,155 @@ def test_what_invalidates_comes_first() -> None:
     weights = [reason.weight for reason in judge(samples).reasons]
     assert weights == sorted(weights, key=("invalid", "unstable", "note").index)
     assert weights[0] == "invalid"
+
+
+# ---------------------------------------------------------------------------- what passes is repeated, and named alike
+
+
+LASTING = {"not-finite", "output-differs", "model-differs", "rebooted", "too-few-iterations"}
+
+
+@pytest.mark.parametrize(("code", "changes"), INVALID, ids=lambda value: value if isinstance(value, str) else "")
+def test_f50_what_may_pass_is_a_reason_to_run_the_process_again(code: str, changes: dict[str, Any]) -> None:
+    reason = passing(replace(make_trial(), **changes), BoardLimits())
+    assert (reason.code if reason else None) == (None if code in LASTING else code)
+
+
+def test_f50_a_phone_whose_thermal_status_rises_during_a_run_is_named_with_it() -> None:
+    verdict = judge(with_trial(4, **seen_during(thermal_status=1)))
+    assert str(verdict.reasons[0]) == ("thermal-status: LIGHT, the board slows itself down (process 5); let it cool")
+
+
+def test_a_phone_without_throttle_bits_tells_by_its_thermal_status() -> None:
+    phone = replace(CALM, throttle_bits=None, thermal_status=0)
+    watched = seen_during(throttle_bits=None, thermal_status=0)
+    assert judge(make_samples(before=phone, after=phone, **watched)).reasons == ()
+
+
+def test_f52_sensors_that_nobody_followed_during_the_runs_are_unknown_there() -> None:
+    for unseen in ({"during": None}, seen_during(throttle_bits=None, hottest_c=None)):
+        (reason,) = judge(make_samples(**unseen)).reasons
+        assert str(reason) == "uncontrolled: temperature during the runs, throttle bits during the runs"
+
+
+# ---------------------------------------------------------------------------------------------------- other programs
+
+
+def shared(**changes: Any) -> Trial:
+    """One second of a single thread."""
+    return make_trial(**{"wall_ns": int(1e9), "cpu_ns": int(0.99e9), "busy_ns": int(1.0e9), "cpus": (3,), **changes})
+
+
+@pytest.mark.parametrize(
+    ("why", "changes"),
+    [
+        ("its own", {}),
+        ("others on cores that the model does not need", {"cpus": (0, 1, 2, 3), "busy_ns": int(3.5e9)}),
+        ("a model that waits by itself", {"cpu_ns": int(0.5e9), "busy_ns": int(0.5e9)}),
+        ("too short to tell, the kernel counts in hundredths", {"wall_ns": int(2e7), "cpu_ns": 1, "busy_ns": int(2e7)}),
+        ("within what the counting may be wrong by", {"busy_ns": int(1.09e9)}),
+        ("not told", {"busy_ns": None}),
+    ],
+)
+def test_not_every_busy_core_is_a_disturbed_one(why: str, changes: dict[str, Any]) -> None:
+    assert passing(shared(**changes), BoardLimits()) is None
+
+
+def test_f53_other_programs_on_a_measured_core_are_told_by_how_much() -> None:
+    reason = passing(shared(busy_ns=int(1.25e9)), BoardLimits())
+    assert str(reason) == "foreign-load: other programs took 25 % of a measured core, the limit is 10 %"
+
+
+def test_f53_threads_on_all_cores_are_disturbed_by_whoever_else_runs() -> None:
+    all_four = {"num_threads": 4, "cpus": (0, 1, 2, 3), "cpu_ns": int(3.2e9)}
+    assert passing(shared(**all_four, busy_ns=int(3.25e9)), BoardLimits()) is None
+    assert passing(shared(**all_four, busy_ns=int(3.6e9)), BoardLimits()) is not None
+
+
+# ---------------------------------------------------------------------------------------------------- clocks
+
+
+def test_f53_a_clock_that_nobody_fixes_and_that_changes_during_the_runs_is_unstable() -> None:
+    free = replace(CALM, governor="ondemand")
+    trials = tuple(
+        make_trial(seed=i, before=free, after=free, **seen_during(slowest_hz=1_700_000_000 - i % 2 * 200_000_000))
+        for i in range(10)
+    )
+    verdict = judge(make_samples(trials=trials))
+    assert (verdict.status, codes(verdict)) == ("unstable", ["clock-uncontrolled"])
+    assert "1500 to 1800 MHz" in verdict.reasons[0].message
+
+
+def test_f53_a_governor_that_changes_mid_run_is_flagged() -> None:
+    verdict = judge(with_trial(4, after=replace(CALM, governor="ondemand")))
+    assert (verdict.status, verdict.reasons[0].code) == ("unstable", "governor-changed")
+
+
+def at_moment(wall_s: float, monotonic_s: float) -> Conditions:
+    return replace(CALM, wall_s=wall_s, monotonic_s=monotonic_s)
+
+
+def stepping(step_s: float) -> Samples:
+    """Ten processes of 3 s, after the fifth of which somebody set the clock."""
+    trials = []
+    for i in range(10):
+        begin, off = 3.0 * i, step_s if i > 4 else 0.0
+        times = {
+            "before": at_moment(1.7e9 + begin + off, begin),
+            "after": at_moment(1.7e9 + begin + 3 + off, begin + 3),
+        }
+        trials.append(make_trial(seed=i, median_ns=2e6, **times))
+    return make_samples(trials=tuple(trials))
+
+
+@pytest.mark.parametrize("step_s", [3600.0, -3600.0])
+def test_f53_a_clock_that_is_set_meanwhile_is_told_and_changes_no_figure(step_s: float) -> None:
+    verdict = judge(stepping(step_s))
+    assert verdict.status == "valid"
+    (reason,) = verdict.reasons
+    assert reason.code == "clock-set"
+    assert f"set by {step_s:+.0f} s" in reason.message
+
+
+def test_f53_a_clock_that_ntp_only_nudges_is_not_mentioned() -> None:
+    assert judge(stepping(0.03)).reasons == ()
+
+
+# ---------------------------------------------------------------------------------------------------- before the runs
+
+
+def test_f53_a_board_with_other_work_to_do_is_noted() -> None:
+    busy_board = replace(CALM, runnable=2)
+    verdict = judge(make_samples(before=busy_board))
+    assert (verdict.status, codes(verdict)) == ("valid", ["busy-before"])
+    assert "0.5 other tasks wanted to run on each core" in verdict.reasons[0].message
+    assert judge(make_samples(before=replace(CALM, runnable=0))).reasons == ()
+
+
+def test_a_board_with_less_than_twice_the_memory_is_noted() -> None:
+    samples = make_samples(before=replace(CALM, memory_available_bytes=20_000_000))
+    samples = replace(samples, memory=(make_memory_trial(),))
+    verdict = judge(samples)
+    assert (verdict.status, codes(verdict)) == ("valid", ["little-memory"])
+
+
+# ---------------------------------------------------------------------------------------------------- the delegate
+
+
+def test_f58_a_model_that_no_delegate_took_says_so() -> None:
+    verdict = judge(make_samples(runtime=replace(make_trial().runtime, delegate="none", ops=7)))
+    (reason,) = [one for one in verdict.reasons if one.code == "delegate-fell-back"]
+    assert str(reason) == (
+        "delegate-fell-back: no delegate took any of the 7 ops: the runtime's own kernels computed them"
+    )
+
+
+def test_f58_a_process_that_lost_the_delegate_that_others_had_is_invalid() -> None:
+    verdict = judge(with_trial(1, runtime=replace(make_trial().runtime, delegate="none")))
+    assert "delegate-fell-back: 1 of 10 processes ran without their delegate" in map(str, verdict.reasons)
+    assert verdict.status == "invalid"
+
+
+def test_f58_a_delegate_where_the_runtimes_own_kernels_were_asked_for_is_invalid() -> None:
+    verdict = judge(make_samples(runtime=replace(make_trial().runtime, kernels="builtin")))
+    assert (verdict.status, codes(verdict)[0]) == ("invalid", "delegate-fell-back")
