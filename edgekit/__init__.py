@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edgekit.verbs.diagnose import diagnose
     from edgekit.verbs.evaluate import evaluate
     from edgekit.verbs.inspect import audit, inspect
+    from edgekit.verbs.profile import profile
     from edgekit.verbs.provision import provision
     from edgekit.verbs.rollback import rollback
 
@@ -50,6 +51,7 @@ _LAZY = {
     "inspect": "edgekit.verbs.inspect",
     "open_artifact": "edgekit.core.artifact",
     "open_store": "edgekit.results.store",
+    "profile": "edgekit.verbs.profile",
     "provision": "edgekit.verbs.provision",
     "rollback": "edgekit.verbs.rollback",
 }
@@ -73,6 +75,7 @@ __all__ = [
     "open_artifact",
     "open_store",
     "optimize",
+    "profile",
     "provision",
     "prune",
     "quantize",

@@ -134,7 +134,7 @@ def op_times(profile: Profile, ops: Sequence[str], *, emulated: bool = False) ->
     """
     quick = _quicker_half(profile.whole_us)
     spent = [sum(op.elapsed_us[run] for run in quick) / len(quick) * _NS_PER_US for op in profile.ops]
-    owners = _owners(profile.ops, ops)
+    owners = owners_of(profile, ops)
     time, kernels = [0.0] * len(ops), [list[str]() for _ in ops]
     for recorded, owner, elapsed in zip(profile.ops, owners, spent):
         time[owner] += elapsed
@@ -158,6 +158,15 @@ def op_times(profile: Profile, ops: Sequence[str], *, emulated: bool = False) ->
         num_threads=profile.num_threads,
         emulated=emulated,
     )
+
+
+def owners_of(profile: Profile, ops: Sequence[str]) -> list[int]:
+    """For each op that was recorded the position in the file of the op that it ran for.
+
+    Raises:
+        DeviceError: the runtime recorded an op that the model does not have.
+    """
+    return _owners(profile.ops, ops)
 
 
 def _quicker_half(whole: Sequence[int]) -> list[int]:

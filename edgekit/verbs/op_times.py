@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 #: what a RuntimeMissingError has as ``code`` in its details where the board's runtime does not time ops
 UNSUPPORTED = "profile-unsupported"
 
-_LEAST_RUNS, _LEAST_S, _MOST_S = 50, 1.0, 30.0
-_TIME_LIMIT_S = 600.0
+LEAST_RUNS, LEAST_S, MOST_S = 50, 1.0, 30.0
+TIME_LIMIT_S = 600.0
 
 
 def time_ops(
@@ -42,27 +42,15 @@ def time_ops(
     import dataclasses
 
     from edgekit.core.artifact import open_artifact
-    from edgekit.core.hashing import sha256_file
-    from edgekit.device.run import new_job, profile_job, push_samples
+    from edgekit.device.run import profile_job
     from edgekit.measure.profile import op_times
     from edgekit.verbs.boards import open_board
-    from edgekit.verbs.ready import is_stateful
+    from edgekit.verbs.ready import is_stateful, make_ready, push_model
 
     artifact = open_artifact(model)
-    digest = sha256_file(model)
     with open_board(device, reach, "auto", on_event, stateful=is_stateful(artifact)) as board:
-        there = board.device.workspace.push_file(model, f"models/{digest[:12]}/model.tflite").path
-        samples = push_samples(board.device, artifact, runtime=board.runtime, model_path=there)
-        job = new_job(
-            board.runtime,
-            mode="profile",
-            model_path=there,
-            model_sha256=digest,
-            samples=samples.paths,
-            num_threads=board.profile.num_threads,
-            cpus=board.profile.cpus,
-        )
-        job = dataclasses.replace(job, min_runs=_LEAST_RUNS, min_s=_LEAST_S, max_s=_MOST_S)
+        ready = make_ready(board, push_model(board, artifact), num_threads=board.profile.num_threads)
+        job = dataclasses.replace(ready.job, min_runs=LEAST_RUNS, min_s=LEAST_S, max_s=MOST_S)
         with task(f"take the time of each op on {device}", on_event):
-            recorded = profile_job(board.device, board.runtime, job, _TIME_LIMIT_S)
+            recorded = profile_job(board.device, board.runtime, job, TIME_LIMIT_S)
         return op_times(recorded, ops, emulated=board.limits.emulated), board.notices

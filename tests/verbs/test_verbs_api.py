@@ -31,7 +31,7 @@ PUBLIC = [
         "forecast",
         "inspect",
     ),
-    *("open_artifact", "open_store", "optimize", "provision", "prune", "quantize", "report", "rollback"),
+    *("open_artifact", "open_store", "optimize", "profile", "provision", "prune", "quantize", "report", "rollback"),
 ]
 
 
