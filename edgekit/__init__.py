@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgekit.results.store import open_store
     from edgekit.verbs.benchmark import benchmark
     from edgekit.verbs.boards import Reach
+    from edgekit.verbs.compare import compare
     from edgekit.verbs.deploy import deploy
     from edgekit.verbs.diagnose import diagnose
     from edgekit.verbs.evaluate import evaluate
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from edgekit.verbs.profile import profile
     from edgekit.verbs.provision import provision
     from edgekit.verbs.rollback import rollback
+    from edgekit.verbs.selftest import selftest
 
 from edgekit.core.version import VERSION
 from edgekit.verbs.optimize import calibration_curve, forecast, optimize
@@ -45,6 +47,7 @@ _LAZY = {
     "Reach": "edgekit.verbs.boards",
     "audit": "edgekit.verbs.inspect",
     "benchmark": "edgekit.verbs.benchmark",
+    "compare": "edgekit.verbs.compare",
     "deploy": "edgekit.verbs.deploy",
     "diagnose": "edgekit.verbs.diagnose",
     "evaluate": "edgekit.verbs.evaluate",
@@ -54,6 +57,7 @@ _LAZY = {
     "profile": "edgekit.verbs.profile",
     "provision": "edgekit.verbs.provision",
     "rollback": "edgekit.verbs.rollback",
+    "selftest": "edgekit.verbs.selftest",
 }
 
 __all__ = [
@@ -65,6 +69,7 @@ __all__ = [
     "benchmark",
     "calibration_curve",
     "cluster",
+    "compare",
     "convert",
     "deploy",
     "diagnose",
@@ -81,6 +86,7 @@ __all__ = [
     "quantize",
     "report",
     "rollback",
+    "selftest",
 ]
 
 

@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rollback": ("edgekit.cli.rollback", "Make a board's previous release the current one again."),
     "benchmark": ("edgekit.cli.benchmark", "Latency and memory of models on boards."),
     "report": ("edgekit.cli.report", "What was measured, as one page, a pull request's text, or rows."),
+    "compare": ("edgekit.cli.compare", "Is one model faster than another? Pairs of fresh processes on a board."),
     "profile": ("edgekit.cli.profile", "Time per op, and which ops the delegate took."),
     "results": ("edgekit.cli.results", "List, show and export what was measured."),
     "devices": ("edgekit.cli.devices", "List, show, add, trust and check boards."),

@@ -23,6 +23,7 @@ PUBLIC = [
         "benchmark",
         "calibration_curve",
         "cluster",
+        "compare",
         "convert",
         "deploy",
         "diagnose",
@@ -31,7 +32,18 @@ PUBLIC = [
         "forecast",
         "inspect",
     ),
-    *("open_artifact", "open_store", "optimize", "profile", "provision", "prune", "quantize", "report", "rollback"),
+    *(
+        "open_artifact",
+        "open_store",
+        "optimize",
+        "profile",
+        "provision",
+        "prune",
+        "quantize",
+        "report",
+        "rollback",
+        "selftest",
+    ),
 ]
 
 
