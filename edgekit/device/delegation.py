@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Callable
 
 from edgekit.core.errors import EdgekitError
+from edgekit.device import run
 from edgekit.device.connect import Device
 from edgekit.device.provision import BoardRuntime
-from edgekit.device.run import profile_job, run_job
 from edgekit.runner.protocol import Job, RuntimeUsed, Trial
 
 _TIME_LIMIT_S = 120.0
@@ -36,7 +36,7 @@ class Delegation:
         Raises:
             EdgekitError: see there.
         """
-        trial = run_job(self._device, self._runtime, job, timeout_s)
+        trial = run.run_job(self._device, self._runtime, job, timeout_s)
         return dataclasses.replace(trial, runtime=self._labelled(trial.runtime, job))
 
     def _labelled(self, used: RuntimeUsed, job: Job) -> RuntimeUsed:
@@ -62,7 +62,7 @@ class Delegation:
             return None
         short = dataclasses.replace(job, min_runs=1, min_s=0.0, warmup_runs=1, warmup_s=0.0, weight_cache="")
         try:
-            recorded = profile_job(self._device, self._runtime, short, _TIME_LIMIT_S)
+            recorded = run.profile_job(self._device, self._runtime, short, _TIME_LIMIT_S)
         except EdgekitError:
             return None
         own = sum(not op.delegated for op in recorded.ops)

@@ -103,9 +103,7 @@ def run_job(device: Device, runtime: BoardRuntime, job: Job, timeout_s: float) -
 
         return run_benchmark_model(device, runtime, job, timeout_s)
     answer = _answer(device, runtime, job, timeout_s)
-    trial = read_trial(answer, board=device.name, mode=job.mode, model_sha256=job.model_sha256)
-    used = dataclasses.replace(trial.runtime, kernels=job.kernels)  # the native runner does not say it
-    return dataclasses.replace(trial, runtime=used)
+    return read_trial(answer, board=device.name, mode=job.mode, model_sha256=job.model_sha256)
 
 
 def profile_job(device: Device, runtime: BoardRuntime, job: Job, timeout_s: float) -> Profile:
