@@ -210,12 +210,12 @@ def subtract(*, reversed_signature: bool = False) -> bytes:
     )
 
 
-def cast(source: str, target: str) -> bytes:
-    """One CAST of [1, 5] from one dtype to another."""
+def cast(source: str, target: str, shape: tuple[int, ...] = (1, 5)) -> bytes:
+    """One CAST from one dtype to another."""
     options = schema.CastOptionsT()
     options.inDataType, options.outDataType = TYPES[source], TYPES[target]
     return build(
-        [Tensor("x", source, (1, 5)), Tensor("y", target, (1, 5))],
+        [Tensor("x", source, shape), Tensor("y", target, shape)],
         [Op(OPS.CAST, ["x"], ["y"], options, OPTIONS.CastOptions)],
         ["x"],
         ["y"],

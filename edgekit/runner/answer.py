@@ -18,6 +18,7 @@ from edgekit.core.errors import (
     UsageError,
 )
 from edgekit.runner.payload import ABANDONED, BEGIN, END
+from edgekit.runner.plausible import implausible
 from edgekit.runner.protocol import Profile, Trial
 
 _TAIL_BYTES = 4000
@@ -89,23 +90,16 @@ def read_trial(answer: Mapping[str, Any], *, board: str, mode: str, model_sha256
     """A trial from the payload's answer.
 
     Raises:
-        DeviceError: fields are missing or of the wrong type, negative, for another model, or nothing was measured.
+        DeviceError: fields are missing or of the wrong type, for another model, nothing was measured, or no process
+            can have measured it.
     """
     trial = decode.from_json(Trial, answer, source=f"{board}: the runner's answer", error=DeviceError)
-    times = (trial.library_ns, trial.load_ns, trial.init_ns, trial.first_ns, trial.cpu_ns, trial.wall_ns)
-    wrong = None
     if trial.mode != mode:
-        wrong = f"it ran in mode {trial.mode}, not {mode}"
+        wrong: str | None = f"it ran in mode {trial.mode}, not {mode}"
     elif trial.model_sha256 != model_sha256:
         wrong = "it ran another model"
-    elif any(value is not None and value < 0 for value in times) or any(value < 0 for value in trial.warmup_ns):
-        wrong = "a negative time"
-    elif any(value <= 0 for value in trial.latency_ns) or trial.batch < 1:
-        wrong = "an inference that took no time"
-    elif mode == "latency" and not trial.latency_ns:
-        wrong = "not a single inference was measured"
-    elif mode == "smoke" and any(len(outputs) != len(trial.outputs_info) for outputs in trial.outputs):
-        wrong = "outputs are missing"
+    else:
+        wrong = implausible(trial)
     if wrong:
         raise DeviceError(f"{board}: the runner's answer is implausible: {wrong}")
     return trial

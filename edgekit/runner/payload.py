@@ -1003,11 +1003,15 @@ class LiteRtLibrary:
             )
             if needed.value < tensors[-1]["bytes"]:
                 raise Failure("model-unsupported", "%s %s has no fixed size" % (side.lower(), name))
-            buffers[index] = self._new(
-                "LiteRtCreateManagedTensorBuffer",
-                (_pointer, ctypes.c_int, ctypes.POINTER(_TensorType), _size),
-                (self.environment, _HOST_MEMORY, ctypes.byref(kind), needed),
-            )
+            try:
+                buffers[index] = self._new(
+                    "LiteRtCreateManagedTensorBuffer",
+                    (_pointer, ctypes.c_int, ctypes.POINTER(_TensorType), _size),
+                    (self.environment, _HOST_MEMORY, ctypes.byref(kind), needed),
+                )
+            except Failure as failure:  # its size is known and its kind is plain memory: nothing else can be wrong
+                text = "the runtime cannot get %d bytes for %s %s"
+                raise Failure("out-of-memory", text % (needed.value, side.lower(), name)) from failure
         return buffers, tensors
 
     def _describe(self, tensor: Any) -> Tuple[_TensorType, str]:

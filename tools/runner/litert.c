@@ -191,8 +191,12 @@ static Side make_side(Engine *engine, Handle subgraph, bool is_input) {
     CALL(engine, "LiteRtGetTensorBufferRequirementsBufferSize", (Handle, size_t *), requirements, &needed);
     if (needed < side.tensors[i].bytes)
       fail("model-unsupported", "%s %s has no fixed size", is_input ? "input" : "output", side.tensors[i].name);
-    CALL(engine, "LiteRtCreateManagedTensorBuffer", (Handle, int, const TensorType *, size_t, Handle *),
-         engine->environment, HOST_MEMORY, &type, needed, &side.buffers[i]);
+    int (*create)(Handle, int, const TensorType *, size_t, Handle *) =
+        (int (*)(Handle, int, const TensorType *, size_t, Handle *))engine_symbol(engine,
+                                                                                  "LiteRtCreateManagedTensorBuffer");
+    if (create(engine->environment, HOST_MEMORY, &type, needed, &side.buffers[i])) /* nothing else can be wrong */
+      fail("out-of-memory", "the runtime cannot get %zu bytes for %s %s", needed, is_input ? "input" : "output",
+           side.tensors[i].name);
   }
   return side;
 }
