@@ -12,13 +12,18 @@ from dataclasses import dataclass
 from edgekit.device.transport.protocol import printable
 
 #: for the script that gathers facts; a service that may not be asked leaves its section empty. Termux has no dumpsys.
-SECTIONS = r"""
+THERMAL_SECTION = r"""
+if has dumpsys; then section android_thermal; dumpsys thermalservice </dev/null; fi
+"""
+SECTIONS = (
+    THERMAL_SECTION
+    + r"""
 if has dumpsys; then
-  section android_thermal; dumpsys thermalservice </dev/null
   section android_battery; dumpsys battery </dev/null
   section android_power; cmd power help </dev/null
 fi
 """
+)
 
 THERMAL_STATUSES = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
 #: THERMAL_STATUS_MODERATE: below it, throttling is not to be felt (developer.android.com, ``PowerManager``)

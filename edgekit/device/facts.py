@@ -141,12 +141,7 @@ def from_sections(said: dict[str, str], sensors: Sensors = Sensors()) -> Facts: 
     memory = parse.meminfo(said.get("meminfo", ""))
     abi, bits = parse.abi(machine, said.get("elf", ""), parse.line(said, "long_bit"), said.get("maps", ""))
     libc, libc_version = parse.libc(said)
-    temperatures = parse.thermal_zones(said.get("thermal", ""))
-    throttle_bits = parse.throttled(said.get("sensor:throttled", ""))
-    thermal = android_facts.thermal(said.get("android_thermal", ""))
-    if thermal is not None:
-        temperatures = {**temperatures, **thermal.temperatures_c}
-    sensor_c = _sensor_c(said, sensors, temperatures)
+    now = current_sensors(said, sensors)
     return Facts(
         machine=machine,
         abi=abi,
@@ -174,20 +169,62 @@ def from_sections(said: dict[str, str], sensors: Sensors = Sensors()) -> Facts: 
         disk_free_bytes=parse.disk_free(said.get("disk", "")),
         load_1min=parse.first_number(said.get("load", "")),
         governor=parse.line(said, "governor"),
-        temperatures_c=temperatures,
-        sensor_c=thermal.processor_c if sensor_c is None and thermal is not None else sensor_c,
-        thermal_status=thermal.status if thermal is not None else None,
+        temperatures_c=now.temperatures_c,
+        sensor_c=now.sensor_c,
+        thermal_status=now.thermal_status,
         battery=android_facts.battery(said.get("android_battery", "")),
         fixed_performance=android_facts.fixed_performance(said.get("android_power", "")),
         cooling=parse.cooling(said.get("cooling", "")),
-        throttle_bits=parse.throttled(said.get("firmware_throttled", "")) if throttle_bits is None else throttle_bits,
-        clock_hz=parse.clock(said.get("sensor:clock", ""), sensors.clock.scale if sensors.clock else 1.0),
+        throttle_bits=now.throttle_bits,
+        clock_hz=now.clock_hz,
         boot_id=parse.line(said, "boot_id"),
         uptime_s=parse.first_number(said.get("uptime", "")),
         container=parse.container(said),
         emulator=parse.emulator(
             machine, said.get("emulator", "") + said.get("compatible", ""), cpu_text, parse.properties(said)
         ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentSensors:
+    """What a board's sensors tell; None: they do not.
+
+    Attributes:
+        temperatures_c, sensor_c, throttle_bits, clock_hz, thermal_status: as in :class:`Facts`.
+    """
+
+    temperatures_c: dict[str, float]
+    sensor_c: float | None
+    throttle_bits: int | None
+    clock_hz: int | None
+    thermal_status: int | None
+
+    @property
+    def temperature_c(self) -> float | None:
+        """By the board's own sensor, else of the hottest zone."""
+        return self.sensor_c if self.sensor_c is not None else max(self.temperatures_c.values(), default=None)
+
+
+def current_sensors(said: dict[str, str], sensors: Sensors) -> CurrentSensors:
+    """The sensors from the sections that a script printed; never raises, whatever they hold.
+
+    Args:
+        said: section → text.
+        sensors: the profile's own, which the script was made with.
+    """
+    temperatures = parse.thermal_zones(said.get("thermal", ""))
+    throttle_bits = parse.throttled(said.get("sensor:throttled", ""))
+    thermal = android_facts.thermal(said.get("android_thermal", ""))
+    if thermal is not None:
+        temperatures = {**temperatures, **thermal.temperatures_c}
+    sensor_c = _sensor_c(said, sensors, temperatures)
+    return CurrentSensors(
+        temperatures_c=temperatures,
+        sensor_c=thermal.processor_c if sensor_c is None and thermal is not None else sensor_c,
+        throttle_bits=parse.throttled(said.get("firmware_throttled", "")) if throttle_bits is None else throttle_bits,
+        clock_hz=parse.clock(said.get("sensor:clock", ""), sensors.clock.scale if sensors.clock else 1.0),
+        thermal_status=thermal.status if thermal is not None else None,
     )
 
 

@@ -16,7 +16,7 @@ SENSORS = Sensors(
 # $1 marker, $2 workspace. Files are read by the shell's own `read`: a process for each would take a Pi half a second,
 # and a board may have neither sed, awk, od, tr nor head. The serial number of /proc/cpuinfo is not read at all: facts
 # are stored and shared, and it names one owner's board.
-_SCRIPT = r"""
+_BEGIN = r"""
 exec 2>/dev/null
 LC_ALL=C; export LC_ALL
 PATH=$PATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin
@@ -26,6 +26,10 @@ section() { say ""; say "$mark $1"; }
 get() { v=; [ -r "$1" ] && IFS= read -r v < "$1"; v=${v:--}; }
 show() { [ -r "$1" ] || return 1; while IFS= read -r v || [ -n "$v" ]; do say "$v"; done < "$1"; }
 has() { [ -n "$(command -v "$1")" ]; }
+"""
+
+# what a board is
+_LASTING = r"""
 section machine; uname -m || show /proc/sys/kernel/arch
 section kernel; uname -r || show /proc/sys/kernel/osrelease
 section system
@@ -93,14 +97,18 @@ get /run/systemd/container; [ "$v" = - ] || say "$v"
 while IFS= read -r v; do
   case $v in *docker*|*lxc*|*kubepods*|*libpod*|*containerd*) say "$v" ;; esac
 done < /proc/1/cgroup
-section meminfo
-while IFS= read -r v; do case $v in MemTotal:*|MemAvailable:*|MemFree:*) say "$v" ;; esac; done < /proc/meminfo
 section home; home=$(cd && pwd -P); say "$home"
 case $workspace in '~/'*) workspace=${home%/}/${workspace#??} ;; esac
 section workspace; say "$workspace"
 section disk; d=$workspace
 while [ ! -d "$d" ] && [ "$d" != "${d%/*}" ]; do d=${d%/*}; done
 df -Pk "${d:-/}"
+"""
+
+# what it is like now
+_PASSING = r"""
+section meminfo
+while IFS= read -r v; do case $v in MemTotal:*|MemAvailable:*|MemFree:*) say "$v" ;; esac; done < /proc/meminfo
 section load; show /proc/loadavg
 section governor; show /sys/devices/system/cpu/cpu0/cpufreq/scaling_governor
 section thermal
@@ -118,10 +126,27 @@ section boot_id; show /proc/sys/kernel/random/boot_id
 section uptime; show /proc/uptime
 """
 
+_NOW = r"""
+section frequencies
+for f in /sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq; do get "$f"; [ "$v" = - ] || say "$v"; done
+"""
+
 
 def script(sensors: Sensors) -> str:
     """The script, with the profile's own sensors in place of the usual ones."""
-    reading = []
+    return "\n".join([_BEGIN, _LASTING, _PASSING, android_facts.SECTIONS, *_readings(sensors), _END])
+
+
+def script_now(sensors: Sensors) -> str:
+    """The part of it that tells what a board is like at this moment: quick enough to be run between processes."""
+    return "\n".join([_BEGIN, _PASSING, _NOW, android_facts.THERMAL_SECTION, *_readings(sensors), _END])
+
+
+_END = "section end; :"
+
+
+def _readings(sensors: Sensors) -> list[str]:
+    found = []
     for kind in ("temperature", "clock", "throttled"):
         sensor: Sensor | None = getattr(sensors, kind) or getattr(SENSORS, kind)
         if sensor is None or sensor.zone:
@@ -129,5 +154,5 @@ def script(sensors: Sensors) -> str:
         read = (
             f"{quoted(sensor.command)} </dev/null" if sensor.command else f'get {quoted([sensor.file or ""])}; say "$v"'
         )
-        reading.append(f"section sensor:{kind}; {read}")
-    return "\n".join([_SCRIPT, android_facts.SECTIONS, *reading, "section end; :"])
+        found.append(f"section sensor:{kind}; {read}")
+    return found
