@@ -10,13 +10,16 @@ from pathlib import Path
 from edgekit.core.errors import UsageError
 from edgekit.core.events import EventSink, task
 from edgekit.core.notice import Notice
+from edgekit.device.affinity import Affinity, choose_cpus
 from edgekit.device.connect import Device, connect
 from edgekit.device.facts import Facts, mismatch
 from edgekit.device.lock import held
+from edgekit.device.now import read_now
 from edgekit.device.profile import Profile, load_profile
 from edgekit.device.provision import BoardRuntime, RuntimeName, prepare_runtime
 from edgekit.device.target import Target, resolve
 from edgekit.measure.conditions import BoardLimits
+from edgekit.runner.protocol import Conditions
 
 Ask = Callable[[str], str] | None
 
@@ -106,6 +109,22 @@ class Board:
     def limits(self) -> BoardLimits:
         """What the verdict must know about it."""
         return BoardLimits(temperature_limit_c=self.profile.throttle_c, emulated=self.facts.emulator is not None)
+
+    def affinity(self, num_threads: int) -> Affinity:
+        """The cores for a model with so many threads.
+
+        Raises:
+            DeviceError: the profile names a core that is not online.
+        """
+        return choose_cpus(self.device.name, self.profile, self.facts, num_threads)
+
+    def read_now(self) -> Conditions:
+        """What its sensors say at this moment.
+
+        Raises:
+            DeviceError: the board does not answer any more.
+        """
+        return read_now(self.device, self.profile)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

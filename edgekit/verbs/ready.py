@@ -97,6 +97,9 @@ def make_ready(
         num_threads: of the interpreter.
         kernels: see :class:`~edgekit.runner.protocol.Job`.
         weight_cache: XNNPACK keeps its packed weights in a file beside the model: :func:`weight_cache_path`.
+
+    Raises:
+        DeviceError: the profile names a core that is not online.
     """
     import dataclasses
     from functools import partial
@@ -104,6 +107,7 @@ def make_ready(
     from edgekit.device.delegation import Delegation
     from edgekit.device.run import new_job
 
+    affinity = board.affinity(num_threads)
     return Ready(
         run=Delegation(board.device, board.runtime, partial(_count_ops, pushed.artifact)).run,
         job=new_job(
@@ -112,14 +116,14 @@ def make_ready(
             model_sha256=pushed.sha256,
             samples=pushed.samples.paths,
             num_threads=num_threads,
-            cpus=board.profile.cpus,
+            cpus=affinity.cpus,
             kernels=kernels,
             weight_cache=weight_cache_path(board, pushed) if weight_cache else "",
             sensors=_sources(board.profile.sensors),
         ),
         model=_measured(pushed.artifact, pushed.sha256),
         limits=dataclasses.replace(board.limits, deterministic=not is_stateful(pushed.artifact)),
-        notices=(*board.notices, *pushed.samples.notices),
+        notices=(*board.notices, *pushed.samples.notices, *affinity.notices),
         starts_cold=board.runtime.runner == "payload",
     )
 
