@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from edgekit.core.errors import DependencyError, EdgekitError, RuntimeMissingError, TransferError
 from edgekit.core.notice import Notice
+from edgekit.measure.side_by_side import NotMeasured
 from edgekit.verbs.runtimes import AskedRuntime, is_onnx
 
 if TYPE_CHECKING:
     from edgekit.core.artifact import Artifact
     from edgekit.core.events import EventSink
     from edgekit.device.provision import RuntimeName
+    from edgekit.measure.cool import ReadNow
     from edgekit.measure.measurement import Measurement
     from edgekit.measure.plan import Plan
     from edgekit.measure.samples import Samples
@@ -24,23 +26,6 @@ if TYPE_CHECKING:
 #: names XNNPACK's weight cache in a row that has it
 WITH_CACHE = " +cache"
 _BUILD_LIMIT_S = 300.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotMeasured:
-    """A row without figures: one model with one runtime that could not be measured on a board, and why.
-
-    Attributes:
-        device, model: their names.
-        runtime: as it was asked for.
-        num_threads: None: it did not get that far.
-    """
-
-    device: str
-    model: str
-    runtime: str
-    num_threads: int | None
-    error: EdgekitError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +87,7 @@ def measure_on(
     rows = _Rows(board.device.name)
     for artifact in artifacts:
         _add(rows, board, artifact, "", num_threads, at=at)
-    found = _collected(rows, plan, on_event, one_runtime=True)
+    found = _collected(rows, plan, on_event, read_now=_looking_at(board), one_runtime=True)
     if found.errors:
         raise found.errors[0]
     return list(found.measurements)
@@ -151,7 +136,7 @@ def measure_with(
                 rows.leave_out(artifact.name, asked.name, None, board)
                 continue
             _add(rows, board, artifact, asked.name, num_threads, asked=asked, named=named, weight_cache=weight_cache)
-    return _collected(rows, plan, on_event, one_runtime=len(runtimes) == 1)
+    return _collected(rows, plan, on_event, read_now=_looking_at(reached), one_runtime=len(runtimes) == 1)
 
 
 def _prepared(reached: ReachedBoard, runtime: RuntimeName, stateful: bool, on_event: EventSink) -> Board | EdgekitError:
@@ -230,7 +215,16 @@ def _open_axes(artifact: Artifact) -> tuple[Notice, ...]:
     return tuple(found)
 
 
-def _collected(rows: _Rows, plan: Plan, on_event: EventSink, *, one_runtime: bool) -> BoardBenchmark:
+def _looking_at(board: Board | ReachedBoard) -> ReadNow:
+    """Looks at the board's sensors, for the cool gate."""
+    from functools import partial
+
+    from edgekit.device.now import read_now
+
+    return partial(read_now, board.device, board.profile)
+
+
+def _collected(rows: _Rows, plan: Plan, on_event: EventSink, *, read_now: ReadNow, one_runtime: bool) -> BoardBenchmark:
     """Runs what is ready, and puts figures and failures in order."""
     from edgekit.measure.collect import Collected, collect_many
     from edgekit.measure.measurement import measurement_from
@@ -241,6 +235,7 @@ def _collected(rows: _Rows, plan: Plan, on_event: EventSink, *, one_runtime: boo
             {key: (one.run, one.job) for key, one in rows.ready.items()},
             plan=plan,
             limits={key: one.limits for key, one in rows.ready.items()},
+            read_now=read_now,
             on_event=on_event,
         )
     samples, notices = _with_cold_starts(rows, collected.samples, plan, on_event)
