@@ -149,14 +149,20 @@ def _reasons(measurement: Measurement, windows: int, false: float, detectable: f
         message = f"{measurement.processes} processes, a comparison needs {least}; give it more time (--max-time)"
         found.append(Reason(code="too-few-processes", weight="invalid", message=message))
     if false > MAX_FALSE_ALARMS:
-        message = f"{false * 100:.1f} % of A/A comparisons say faster or slower, the limit is {MAX_FALSE_ALARMS:.0%}"
+        message = (
+            f"{false * 100:.1f} % of A/A comparisons say faster or slower, the limit is {MAX_FALSE_ALARMS * 100:g} %"
+        )
         found.append(Reason(code="false-alarms", weight="invalid", message=message))
     if windows and (detectable is None or detectable > MAX_DETECTABLE):
-        seen = "no slow-down up to 100 %" if detectable is None else f"slow-downs from {detectable:.0%} on"
-        message = f"finds {seen} reliably, {MAX_DETECTABLE:.0%} is asked for; give the board some rest, or more cooling"
+        seen = "no slow-down up to 100 %" if detectable is None else f"slow-downs from {detectable * 100:g} % on"
+        message = (
+            f"finds {seen} reliably, {MAX_DETECTABLE * 100:g} % is asked for; give the board some rest, or more cooling"
+        )
         found.append(Reason(code="blunt", weight="invalid", message=message))
     for reason in measurement.reasons:
         # what pairs cancel has shown in the figures above; the rest speaks against the board itself
+        if reason.code == "indicative":  # shorter processes than a comparison's only make the figures worse
+            continue
         harmless = reason.weight == "note" or reason.code in CANCELLED
         found.append(Reason(code=reason.code, weight="note" if harmless else "invalid", message=reason.message))
     return found
