@@ -69,14 +69,21 @@ def _pace(time: OpTime, work: Work, best: Roofs, share: float) -> str:
         return "too short to tell"
     if share < _SMALL:
         return "small"
-    near = work.macs / time.elapsed_ns * 1e9 / best.macs_per_s if work.macs and best.macs_per_s else None
-    moving = (
-        work.moved_bytes / time.elapsed_ns * 1e9 / best.bytes_per_s if work.moved_bytes and best.bytes_per_s else None
-    )
-    if near is not None and near >= _NEAR:
-        return "most MACs/s here" if near == 1 else f"compute-bound: {near:.0%} of the best MACs/s"
-    if moving is not None and moving >= _NEAR:
-        return "memory-bound: most bytes/s here" if moving == 1 else f"memory-bound: {moving:.0%} of the best bytes/s"
-    if near is not None:
-        return f"slow for its work: {near:.0%} of the best MACs/s"
-    return f"slow for what it moves: {moving:.0%} of the best bytes/s" if moving is not None else ""
+    return _bound(time.elapsed_ns, work, best)
+
+
+def _bound(ns: float, work: Work, best: Roofs) -> str:
+    """Which roof is the lower one for so much work a byte, and how near the op comes to it."""
+    macs = work.macs / ns * 1e9 if work.macs else None
+    moved = work.moved_bytes / ns * 1e9 if work.moved_bytes else None
+    if macs is not None and macs == best.macs_per_s:
+        return "most MACs/s here"
+    if moved is not None and moved == best.bytes_per_s:
+        return "memory-bound: most bytes/s here"
+    by_memory = work.moved_bytes / best.bytes_per_s if work.moved_bytes and best.bytes_per_s else 0.0
+    by_computing = work.macs / best.macs_per_s if work.macs and best.macs_per_s else 0.0
+    if not by_memory and not by_computing:
+        return ""
+    near = max(by_memory, by_computing) * 1e9 / ns
+    bound, of = ("memory", "bytes/s") if by_memory >= by_computing else ("compute", "MACs/s")
+    return f"{bound}-bound: {near:.0%} of the best {of}" if near >= _NEAR else f"slow: {near:.0%} of the best {of}"

@@ -85,11 +85,9 @@ def _cost(found: ModelProfile) -> str:
     cost = found.cost
     if cost.without_ns is None or cost.ratio is None:
         return "a run is too short to see what they cost"
-    change = f"{abs(cost.ratio - 1) * 100:.0f} % {'more' if cost.ratio >= 1 else 'less'}"
-    return (
-        f"{units.duration(cost.without_ns)} without, {units.duration(cost.with_ns)} with ({change}): no benchmark, "
-        "`edgekit benchmark` is"
-    )
+    times = f"{units.duration(cost.without_ns)} without, {units.duration(cost.with_ns)} with"
+    seen = f"{(cost.ratio - 1) * 100:.0f} % more" if cost.ratio >= 1.005 else "no difference beyond the noise"
+    return f"{times} ({seen}); no benchmark: `edgekit benchmark` is"
 
 
 def _elapsed(ns: float) -> str:
