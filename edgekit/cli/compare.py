@@ -43,7 +43,7 @@ def compare(
         int | None, typer.Option("--seed", min=0, help="Of the order of the processes (default: drawn).")
     ] = None,
     runtime: o.Runtime = "auto",
-    way: o.BoardOptions,
+    way: o.MeasuringBoardOptions,
     out: Output,
 ) -> None:
     """Tell whether B is faster or slower than A: 10 to 20 pairs of fresh processes, in an order drawn by lot.
@@ -110,9 +110,12 @@ def keep(comparison: Comparison, store: Store) -> tuple[dict[str, Any], tuple[No
     from edgekit.core.notice import Notice
     from edgekit.measure.compare import to_comparison_document
     from edgekit.report.compared import comparison_sentence
+    from edgekit.verbs.selftest import flagged
 
     document = {**to_comparison_document(comparison), "sentence": comparison_sentence(comparison)}
     notices = [*comparison.baseline.notices, *comparison.candidate.notices]
+    if flag := flagged(comparison.device, store):
+        notices.append(flag)
     try:
         for side in ("baseline", "candidate"):
             kept = store.get(store.add_measurement(getattr(comparison, side)))

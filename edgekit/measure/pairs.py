@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
-from edgekit.core.errors import EdgekitError, UsageError
+from edgekit.core.errors import UsageError
 from edgekit.core.events import EventSink, ignore, task
 from edgekit.measure import paired, statistics
-from edgekit.measure.cold import collect_cold
+from edgekit.measure.cold import ColdStarts, collect_cold
 from edgekit.measure.collect import Run, Turn
 from edgekit.measure.conditions import BoardLimits
 from edgekit.measure.cool import CoolGate, ReadNow
@@ -112,6 +112,10 @@ class Runnable(Protocol):
     def model(self) -> MeasuredModel:
         """What it is."""
 
+    @property
+    def starts_cold(self) -> bool:
+        """Its runner can drop cached pages before a start."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
@@ -187,10 +191,14 @@ def collect_pairs(
             for side in order[index % len(order)]:
                 turns[side].tell(f"{turns[side].about}: memory, process {index + 1} of {process.memory_processes}")
                 turns[side].process("memory", index)
-    cold = collect_cold({turn.about: (turn.run, turn.job) for turn in turns.values()}, plan=process, on_event=on_event)
-    failed: EdgekitError | None = next(iter(cold.problems.values()), None)
+    cold: ColdStarts[str] = ColdStarts()
+    problem = "" if baseline.starts_cold and candidate.starts_cold else "the board's runner cannot start cold"
+    if not problem:
+        can = {turn.about: (turn.run, turn.job) for turn in turns.values()}
+        cold = collect_cold(can, plan=process, on_event=on_event)
+        problem = next((error.message for error in cold.problems.values()), "")
     samples = {
-        side: replace(_counted(turn.samples(), done), cold=() if failed else cold.trials.get(turn.about, ()))
+        side: replace(_counted(turn.samples(), done), cold=() if problem else cold.trials.get(turn.about, ()))
         for side, turn in turns.items()
     }
     return Pairs(
@@ -198,7 +206,7 @@ def collect_pairs(
         candidate=samples["candidate"],
         order=order[:done],
         seed=plan.seed,
-        cold_problem=failed.message if failed else "",
+        cold_problem=problem,
     )
 
 

@@ -135,7 +135,7 @@ def compare_on(
     refuse_emulated_board(board.device.name, board.limits.emulated, doing="compare")
     threads = board.profile.num_threads if num_threads is None else num_threads
     ready = [make_ready(board, push_model(board, one), num_threads=threads) for one in (baseline, candidate)]
-    pairs = collect_pairs(*ready, plan=plan, on_event=on_event)
+    pairs = collect_pairs(*ready, plan=plan, read_now=board.read_now, on_event=on_event)
     sides = [
         measurement_from(samples, device=board.device.name, model=one.model, limits=one.limits, notices=one.notices)
         for samples, one in zip((pairs.baseline, pairs.candidate), ready, strict=True)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from edgekit.core.events import ignore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from os import PathLike
 
     from edgekit.core.artifact import Artifact
     from edgekit.core.events import EventSink
     from edgekit.core.notice import Notice
+    from edgekit.measure.cool import ReadNow
     from edgekit.measure.plan import Plan
     from edgekit.measure.samples import Samples
     from edgekit.measure.selftest import SelfTest
@@ -89,21 +89,20 @@ def selftest_on(
     threads = board.profile.num_threads if num_threads is None else num_threads
     ready = make_ready(board, push_model(board, artifact), num_threads=threads)
     plan = Plan(name="selftest", processes=MOST_PROCESSES, memory_processes=0, cold_processes=0, min_s=1.0)
-    samples = _collect(ready, plan, max_time_s, on_event)
+    samples = _collect(ready, plan, max_time_s, board.read_now, on_event)
     measurement = measurement_from(
         samples, device=board.device.name, model=ready.model, limits=ready.limits, notices=ready.notices
     )
     return self_test(measurement, margin=margin)
 
 
-def _collect(
-    ready: Ready, plan: Plan, max_time_s: float, on_event: EventSink, clock: Callable[[], float] = time.monotonic
-) -> Samples:
+def _collect(ready: Ready, plan: Plan, max_time_s: float, read_now: ReadNow, on_event: EventSink) -> Samples:
     """As many processes as the time allows."""
     from dataclasses import replace
 
     from edgekit.core.events import task
     from edgekit.measure.collect import Turn
+    from edgekit.measure.cool import CoolGate
 
     turn = Turn(
         run=ready.run,
@@ -114,11 +113,12 @@ def _collect(
         on_event=on_event,
         task=_TASK,
         about=f"{ready.model.name} against itself",
+        gate=CoolGate(read_now=read_now, wait_s=plan.cool_wait_s, pause=time.sleep, clock=time.monotonic),
     )
     with task(_TASK, on_event):
-        began = clock()
+        began = time.monotonic()
         for index in range(plan.processes):
-            spent = clock() - began
+            spent = time.monotonic() - began
             if spent > max_time_s or turn.hot_start:
                 break
             done = max(index / plan.processes, min(spent / max_time_s, 1.0) if max_time_s else 1.0)
