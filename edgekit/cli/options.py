@@ -144,6 +144,19 @@ Runtime = Annotated[
     ),
 ]
 
+Runtimes = Annotated[
+    str,
+    typer.Option(
+        "--runtime",
+        envvar="EDGEKIT_RUNTIME",
+        help="auto, or several side by side: litert, litert-builtin (its own kernels instead of XNNPACK's), native, "
+        "ai_edge_litert, tflite_runtime, onnxruntime (.onnx only), benchmark_model.",
+    ),
+]
+WeightCache = Annotated[
+    bool, typer.Option("--weight-cache", help="Measure LiteRT with XNNPACK's packed weights in a file too.")
+]
+
 # ---------------------------------------------------------------- groups
 
 
