@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from edgekit.core.notice import Notice
     from edgekit.measure.measurement import Measurement
+    from edgekit.measure.side_by_side import NotMeasured
     from edgekit.results.store import Store
     from edgekit.verbs.boards import Reach
     from edgekit.verbs.fleet import BoardOutcome, Work
@@ -26,9 +27,13 @@ if TYPE_CHECKING:
 app = new_app("Latency and memory of models on boards.")
 
 
-@command(app, "benchmark", example="edgekit benchmark model.tflite other.tflite --device local,pi4 --num-threads 1,2")
+@command(
+    app,
+    "benchmark",
+    example="edgekit benchmark model.tflite --device pi4 --runtime litert,litert-builtin --num-threads 1,4",
+)
 def benchmark(
-    models: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="One or more .tflite files.")],
+    models: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="One or more .tflite or .onnx files.")],
     *,
     device: o.Devices = "local",
     num_threads: o.NumThreads = None,
@@ -37,13 +42,15 @@ def benchmark(
     max_time: o.MaxTime = None,
     num_runs: o.NumRuns = None,
     warmup_runs: o.WarmupRuns = None,
-    runtime: o.Runtime = "auto",
-    way: o.BoardOptions,
+    runtime: o.Runtimes = "auto",
+    weight_cache: o.WeightCache = False,
+    way: o.MeasuringBoardOptions,
     out: Output,
 ) -> None:
     """Measure latency and memory: fresh processes, real inputs, a verdict.
 
-    Several boards are measured side by side; one that fails stops no other.
+    Several models, runtimes and thread counts of a board come in one table, their processes interleaved; a runtime
+    that cannot run there says why. Several boards are measured side by side; one that fails stops no other.
     """
     from edgekit.results.store import open_store
     from edgekit.verbs.benchmark import benchmarking
@@ -59,6 +66,7 @@ def benchmark(
         num_threads=thread_counts(num_threads),
         plan=chosen,
         runtime=runtime,
+        weight_cache=weight_cache,
     )
     if len(names) == 1:
         _one(work(names[0], reach, out.on_event), store, out)
@@ -71,11 +79,13 @@ def _one(found: BoardBenchmark, store: Store, out: Output) -> None:
     if not found.measurements:
         raise found.errors[0]
     kept = keep(found.measurements, store, out)
+    rows = [_not_measured(one) for one in found.not_measured]
     # with one measurement its fields stand at the top, where scripts look for them
-    document: dict[str, Any] = {**(kept[0] if len(kept) == 1 and not found.errors else {}), "measurements": kept}
+    alone = kept[0] if len(kept) == 1 and not found.errors else {}
+    document: dict[str, Any] = {**alone, "measurements": kept, "not_measured": rows, **_fastest(found.measurements)}
     if found.errors:
         document |= {**error_document(found.errors[0]), **document}
-    out.answer(document, _table(found.measurements))
+    out.answer(document, _table(found.measurements, found.not_measured))
     if found.errors:
         for error in found.errors:
             out.complain(error)
@@ -96,22 +106,44 @@ def _several(names: list[str], work: Work[BoardBenchmark], reach: Reach, store: 
     documents: dict[str, list[dict[str, Any]]] = {}
     outcomes = side_by_side(out, names, work, reach=reach, on_outcome=keep_now, failures=failures)
     measured = [one for outcome in outcomes if outcome.result for one in outcome.result.measurements]
+    missing = {outcome.device: outcome.result.not_measured for outcome in outcomes if outcome.result}
     out.notices(keeper.notices())
     answer(
         out,
         outcomes,
-        {name: {"measurements": documents[name]} for name in documents},
-        *([_table(measured)] if measured else []),
+        {
+            name: {"measurements": documents[name], "not_measured": [_not_measured(one) for one in missing[name]]}
+            for name in documents
+        },
+        *([_table(measured, [one for rows in missing.values() for one in rows])] if measured else []),
         more={"measurements": [one for name in names for one in documents.get(name, ())]},
         failures=failures,
     )
     end_by_verdict(measured)
 
 
-def _table(measured: Sequence[Measurement]) -> Any:
-    from edgekit.report.terminal import benchmark_table
+def _table(measured: Sequence[Measurement], not_measured: Sequence[NotMeasured]) -> Any:
+    from edgekit.report.side_by_side import benchmark_table
 
-    return benchmark_table(measured)
+    return benchmark_table(measured, not_measured)
+
+
+def _not_measured(one: NotMeasured) -> dict[str, Any]:
+    """A row without figures, for scripts."""
+    names = ("device", "model", "runtime", "num_threads")
+    return {**{name: getattr(one, name) for name in names}, **error_document(one.error)}
+
+
+def _fastest(measured: Sequence[Measurement]) -> dict[str, Any]:
+    """The answer to which is the fastest, for scripts; nothing where there are not two to compare."""
+    from edgekit.measure.side_by_side import fastest
+    from edgekit.report.side_by_side import fastest_line
+
+    found = fastest(measured)
+    if found is None:
+        return {}
+    best = None if found.best is None else list(measured).index(found.best)
+    return {"fastest": {"measurement": best, "text": fastest_line(found)}}
 
 
 class Keeper:
@@ -141,9 +173,11 @@ class Keeper:
     def notices(self) -> tuple[Notice, ...]:
         """Everything that is to be known about what was kept, each once."""
         from edgekit.measure.notices import slower_than_float
+        from edgekit.measure.side_by_side import runtime_notices
 
         own = [notice for measurement in self._measured for notice in measurement.notices]
-        found = (*own, *slower_than_float(self._measured), *self._notices, *self._store.notices)
+        said = (*slower_than_float(self._measured), *runtime_notices(self._measured))
+        found = (*own, *said, *self._notices, *self._store.notices)
         return tuple(dict.fromkeys(found))
 
 

@@ -49,7 +49,7 @@ def deploy(
     custom: o.Custom = None,
     no_cache: o.NoCache = False,
     runtime: o.Runtime = "auto",
-    way: o.BoardOptions,
+    way: o.MeasuringBoardOptions,
     out: Output,
 ) -> None:
     """Push a model to a board, verify and smoke-test it there, make it current, and benchmark it.
@@ -206,7 +206,8 @@ def _one(
     from edgekit.core import units
     from edgekit.core.errors import EdgekitError
     from edgekit.report import words
-    from edgekit.report.terminal import benchmark_table, facts_table
+    from edgekit.report.side_by_side import benchmark_table
+    from edgekit.report.terminal import facts_table
 
     try:
         done = work(device, reach, out.on_event)
@@ -239,7 +240,8 @@ def _several(
     from edgekit.cli.fleet import answer, side_by_side
     from edgekit.core import units
     from edgekit.report import words
-    from edgekit.report.terminal import benchmark_table, rows_table
+    from edgekit.report.side_by_side import benchmark_table
+    from edgekit.report.terminal import rows_table
 
     documents: dict[str, dict[str, Any]] = {}
 

@@ -6,9 +6,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgekit.core import units
+from edgekit.core.errors import EdgekitError
 from edgekit.core.notice import Notice
 from edgekit.measure.measurement import Measurement
 from edgekit.measure.statistics import median_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotMeasured:
+    """A row without figures: one model with one runtime that could not be measured on a board, and why.
+
+    Attributes:
+        device, model: their names.
+        runtime: as it was asked for.
+        num_threads: None: it did not get that far.
+    """
+
+    device: str
+    model: str
+    runtime: str
+    num_threads: int | None
+    error: EdgekitError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +37,7 @@ class Fastest:
         device: the board.
         best: the quickest, where its 95 % interval lies below those of all others.
         close: those that cannot be told from the quickest, it first; empty where there is a ``best``.
-        unjudged: rows that could not take part: invalid, or without an interval.
+        unjudged: rows that could not take part: not valid, or without an interval.
     """
 
     device: str
@@ -39,7 +57,7 @@ def fastest(measurements: Sequence[Measurement]) -> Fastest | None:
     """
     if len({one.device for one in measurements}) != 1 or any(one.emulated for one in measurements):
         return None
-    judged = [one for one in measurements if one.verdict != "invalid" and one.latency.ci95_ns is not None]
+    judged = [one for one in measurements if one.verdict == "valid" and one.latency.ci95_ns is not None]
     if len(judged) < 2:
         return None
     judged.sort(key=lambda one: one.latency.median_ns or 0)
@@ -64,32 +82,11 @@ def _high(one: Measurement) -> int:
 
 
 def runtime_notices(measurements: Sequence[Measurement]) -> tuple[Notice, ...]:
-    """What is to be known about the runtimes of these rows: delegates that took little, calls that cost, caches."""
+    """What is to be known about the runtimes of these rows: calls that cost, and what caches bought."""
+    first = {(one.device, one.model.sha256): one for one in reversed(measurements)}
     return (
-        *(notice for one in measurements for notice in (*_fallback(one), *_call_overhead(one))),
+        *(notice for one in first.values() for notice in _call_overhead(one)),
         *(notice for one in measurements for other in measurements for notice in _weight_cache(one, other)),
-    )
-
-
-def _fallback(one: Measurement) -> tuple[Notice, ...]:
-    """A delegate that was to compute and did not, or only some ops."""
-    used = one.runtime
-    if used is None or used.kernels == "builtin" or used.ops is None:
-        return ()
-    if used.delegated_ops == 0:
-        return (
-            Notice(
-                code="delegate-fell-back",
-                message=f"{one.model.name}: XNNPACK took none of its {used.ops} ops; the runtime's own kernels ran",
-                hint="`edgekit profile` shows the ops; `edgekit audit` says which are not quantized",
-            ),
-        )
-    return (
-        Notice(
-            code="partly-delegated",
-            message=f"{one.model.name}: XNNPACK took {used.delegated_ops} of its {used.ops} ops; the rest ran without",
-            hint="`edgekit profile` shows which, and what they cost",
-        ),
     )
 
 
@@ -123,27 +120,12 @@ def _weight_cache(cached: Measurement, plain: Measurement) -> tuple[Notice, ...]
     if not alike:
         return ()
     init = f"{units.duration(plain.latency.init_ns)} → {units.duration(cached.latency.init_ns)}"
-    anon = f"{units.size(anonymous_bytes(plain))} → {units.size(anonymous_bytes(cached))}"
+    anon = f"{units.size(plain.memory.model_anon_bytes)} → {units.size(cached.memory.model_anon_bytes)}"
     return (
         Notice(
             code="weight-cache",
-            message=f"{cached.model.name}: with the weight cache it initialises in {init}, "
-            f"and takes anonymous memory of {anon}",
+            message=f"{cached.model.name}, --num-threads {cached.num_threads}: the weight cache "
+            f"changes initialising {init}, anonymous memory {anon}",
             hint="in a program: weight_cache_file_path of XNNPACK's options; the file must fit runtime and processor",
         ),
     )
-
-
-def anonymous_bytes(measurement: Measurement) -> int | None:
-    """Anonymous memory beyond that of the runtime alone, after the runs; median over the memory processes.
-
-    It cannot be given back under pressure, unlike pages of files.
-    """
-    found = []
-    for trial in measurement.samples.memory:
-        by_phase = {phase.phase: phase.anon_bytes for phase in trial.memory}
-        start, end = by_phase.get("library"), by_phase.get("steady")
-        if start is not None and end is not None:
-            found.append(end - start)
-    middle = median_of(found)
-    return None if middle is None else round(middle)

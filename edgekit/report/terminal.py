@@ -17,7 +17,8 @@ from edgekit.measure.emulated import called, is_emulated
 from edgekit.measure.measurement import Measurement, to_document
 from edgekit.report import words
 from edgekit.report.clean import clean
-from edgekit.report.fields import MEASUREMENT_FIELDS, RESULT_FIELDS, Field, at
+from edgekit.report.fields import RESULT_FIELDS, Field, at
+from edgekit.report.footnotes import footnotes
 from edgekit.results.record import StoredResult
 
 if TYPE_CHECKING:
@@ -88,23 +89,12 @@ def comparison_table(
         ]
     known = [row for row in rows if row[1:3] != (words.NOTHING, words.NOTHING)]
     table = rows_table(("", before.label, after.label, "change"), known, right=(1, 2, 3))
-    return Group(table, *_footnotes([document for document in documents if document]))
-
-
-def benchmark_table(measurements: Sequence[Measurement]) -> RenderableType:
-    """Several models, boards and thread counts, one row each, with verdicts and circumstances below."""
-    from rich.console import Group
-
-    documents = [to_document(measurement) for measurement in measurements]
-    # one real board is named by the line below; an emulated one in the row, beside its figures
-    one_board = len({one.device for one in measurements}) == 1 and not any(one.emulated for one in measurements)
-    table = _field_table(MEASUREMENT_FIELDS, documents, without=("device",) if one_board else ())
-    return Group(table, *_footnotes(documents))
+    return Group(table, *footnotes([document for document in documents if document]))
 
 
 def results_table(results: Sequence[StoredResult]) -> RenderableType:
     """Kept results, one row each."""
-    return _field_table(RESULT_FIELDS, [to_json(result) for result in results])
+    return field_table(RESULT_FIELDS, [to_json(result) for result in results])
 
 
 def steps_table(steps: Sequence[StepRecord], *, metric: str | None = None) -> RenderableType:
@@ -250,16 +240,20 @@ def rows_table(
     return table
 
 
-def verdict_text(document: Mapping[str, Any]) -> Text:
-    """A measurement's verdict with its reasons, in its colour."""
-    from rich.text import Text
+def field_table(
+    fields: Sequence[Field],
+    documents: Sequence[Mapping[str, Any]],
+    without: Sequence[str] = (),
+    more: Sequence[Mapping[str, str]] = (),
+) -> Table:
+    """Documents under the fields that are for the terminal.
 
-    text = Text("\n").join(map(_text, words.verdict(document)))
-    text.stylize(_STYLES.get(document["verdict"], ""), 0, len(document["verdict"]))
-    return text
-
-
-def _field_table(fields: Sequence[Field], documents: Sequence[Mapping[str, Any]], without: Sequence[str] = ()) -> Table:
+    Args:
+        fields: the list of them.
+        documents: one a row.
+        without: names of fields that are left out.
+        more: further rows, as texts by name of a field.
+    """
     chosen = [field for field in fields if "terminal" in field.where and field.name not in without]
     table = _table(None)
     for field in chosen:
@@ -270,34 +264,9 @@ def _field_table(fields: Sequence[Field], documents: Sequence[Mapping[str, Any]]
             if field.name == "verdict":
                 text.stylize(_STYLES.get(str(field.get(document)), ""))
         table.add_row(*texts)
+    for row in more:
+        table.add_row(*(_text(row.get(field.name, words.NOTHING)) for field in chosen))
     return table
-
-
-def _footnotes(documents: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
-    """No number without what it depends on; what holds for several rows is said once."""
-    from rich.padding import Padding
-
-    alike: dict[tuple[str, str], list[str]] = {}
-    judged: dict[str, tuple[Mapping[str, Any], list[str]]] = {}
-    for document in documents:
-        threads = words.count(document["num_threads"], "thread")
-        name = f"{words.model(document['model']['name'])} ({words.device(document)}, {threads})"
-        where = (words.device(document), words.circumstances(document))
-        alike.setdefault(where, []).append(words.model(document["model"]["name"]))
-        judged.setdefault("\n".join(words.verdict(document)), (document, []))[1].append(name)
-    boards: dict[tuple[str, str], list[str]] = {}
-    for (board, circumstances), names in alike.items():
-        boards.setdefault((", ".join(dict.fromkeys(names)), circumstances), []).append(board)
-    lines: list[RenderableType] = [
-        _text(f"{f'{models}: ' if len(boards) > 1 else ''}on {', '.join(there)}, {circumstances}")
-        for (models, circumstances), there in boards.items()
-    ]
-    for document, names in judged.values():
-        first, *reasons = verdict_text(document).split()
-        if len(judged) > 1:
-            first.append_text(_text(f"  {', '.join(names)}"))
-        lines += [first, *(Padding(reason, (0, 0, 0, 2), expand=False) for reason in reasons)]
-    return lines
 
 
 def _pair(

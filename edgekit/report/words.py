@@ -94,8 +94,22 @@ def runtime(document: Mapping[str, Any]) -> str:
     if not used:
         return "unknown runtime"
     part = {True: " (all ops)", False: " (some ops)", None: ""}[used["fully_delegated"]]
+    if used.get("ops") and used.get("delegated_ops"):
+        part = f" ({used['delegated_ops']} of {used['ops']} ops)"
     delegate = {"none": "no delegate", "unknown": "unknown delegate"}.get(used["delegate"], used["delegate"] + part)
-    return f"{used['name']} {used['version']}, {delegate}"
+    if used.get("kernels") == "builtin":
+        delegate = "built-in kernels"
+    return f"{used['name']} {used['version']}, {delegate}{', weight cache' if used.get('weight_cache') else ''}"
+
+
+def runtime_in_short(document: Mapping[str, Any]) -> str | None:
+    """As ``--runtime`` names it: ``litert``, ``litert-builtin``, ``onnxruntime``; ``litert +cache``."""
+    used = document["runtime"]
+    if not used:
+        return None
+    name = "litert" if used["name"] == "LiteRT C API" else str(used["name"])
+    kernels = "-builtin" if used.get("kernels") == "builtin" else ""
+    return f"{name}{kernels}{' +cache' if used.get('weight_cache') else ''}"
 
 
 def circumstances(document: Mapping[str, Any]) -> str:

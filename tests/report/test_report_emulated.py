@@ -15,7 +15,8 @@ from edgekit.core.artifact import Ablation, Measured, StepRecord
 from edgekit.measure.conditions import BoardLimits
 from edgekit.measure.measurement import MeasuredModel, Measurement, measurement_from
 from edgekit.report.export import export_measurements
-from edgekit.report.terminal import Side, ablation_table, benchmark_table, comparison_table, steps_table
+from edgekit.report.side_by_side import benchmark_table
+from edgekit.report.terminal import Side, ablation_table, comparison_table, steps_table
 
 
 def shown(renderable: RenderableType) -> str:

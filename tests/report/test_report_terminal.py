@@ -14,10 +14,10 @@ from edgekit.core.artifact import Ablation, Measured, StepRecord
 from edgekit.measure.measurement import MeasuredModel, Measurement, measurement_from
 from edgekit.measure.plan import make_plan
 from edgekit.measure.samples import Samples
+from edgekit.report.side_by_side import benchmark_table
 from edgekit.report.terminal import (
     Side,
     ablation_table,
-    benchmark_table,
     comparison_table,
     facts_table,
     results_table,
