@@ -146,6 +146,7 @@ def start_sshd(
     without: tuple[str, ...] = (),
     busybox: bool = False,
     noexec: bool = False,
+    cpus: Path | None = None,
 ) -> Sshd:
     """Starts a server; skips the test where there is none.
 
@@ -157,8 +158,9 @@ def start_sshd(
         without: programs that the board does not have, ``("python3", "flock")``; versions of them go along.
         busybox: the board's users find busybox's programs and nothing else, not even bash.
         noexec: nothing in ``/home`` can be executed.
+        cpus: what the board has as ``/sys/devices/system/cpu``; the test may look into it meanwhile.
     """
-    _require(own=bool(bashrc or password or disk_mb < 64 or without or busybox or noexec), busybox=busybox)
+    _require(own=bool(bashrc or password or disk_mb < 64 or without or busybox or noexec or cpus), busybox=busybox)
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
     for name, kind in (("user", "ed25519"), *((f"host_{kind}", kind) for kind in host_keys)):
@@ -183,7 +185,7 @@ def start_sshd(
         argv = [str(_SSHD), "-D", "-e", "-f", f"{private}/sshd_config"]
         if ROOT:
             digest = _run(["openssl", "passwd", "-6", password]).strip() if password else "*"
-            options = {"disk_mb": disk_mb, "without": without, "busybox": busybox, "noexec": noexec}
+            options = {"disk_mb": disk_mb, "without": without, "busybox": busybox, "noexec": noexec, "cpus": cpus}
             argv = sshd_namespace.prepare(folder, argv, password=digest, **options)
         process = _start(folder, argv)
         if process is not None:

@@ -69,6 +69,7 @@ def prepare(
     without: tuple[str, ...] = (),
     busybox: bool = False,
     noexec: bool = False,
+    cpus: Path | None = None,
 ) -> list[str]:
     """Writes what the namespace is made of into ``folder``; returns the command that runs ``server`` in one.
 
@@ -82,6 +83,7 @@ def prepare(
     patterns = " ".join(f"{shlex.quote(name)} {shlex.quote(name)}[0-9.]*" for name in without)
     programs = _WITHOUT.format(private=PRIVATE, patterns=patterns) if without else ""
     programs += _BUSYBOX.format(private=PRIVATE) if busybox else ""
+    programs += f"mount --bind {shlex.quote(str(cpus))} /sys/devices/system/cpu\n" if cpus else ""
     script = _ENTER.format(
         folder=shlex.quote(str(folder)),
         private=PRIVATE,

@@ -110,6 +110,12 @@ Wait = Annotated[
         help="Wait so long for a board that somebody else uses (inf: until it is free).",
     ),
 ]
+Tune = Annotated[
+    bool,
+    typer.Option(
+        "--tune", envvar="EDGEKIT_TUNE", help="Hold the board's clocks while it measures, and put them back afterwards."
+    ),
+]
 NumThreads = Annotated[
     str | None,
     typer.Option(
@@ -300,3 +306,16 @@ class BoardOptions:
             wait_s=self.wait,
             purpose=f"edgekit {running_command()}",
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuringBoardOptions(BoardOptions):
+    """How to reach a board, and what it is like while it measures."""
+
+    tune: Tune = False
+
+    def reach(self) -> Reach:
+        """As of every board."""
+        import dataclasses
+
+        return dataclasses.replace(BoardOptions.reach(self), tune=self.tune)

@@ -40,7 +40,7 @@ def profile(
     ] = None,
     runtime: o.Runtime = "auto",
     trust_model: o.TrustModel = False,
-    way: o.BoardOptions,
+    way: o.MeasuringBoardOptions,
     out: Output,
 ) -> None:
     """Show where the time of a run goes: ops, their layers, what the delegate took, and what would be worth a look.

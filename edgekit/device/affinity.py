@@ -10,7 +10,6 @@ from edgekit.core.notice import Notice
 from edgekit.device.facts import Facts
 from edgekit.device.profile import Profile
 
-
 #: clocks of cores that differ by less belong to one kind of core: the makers of processors sort them so finely
 _ALIKE = 0.1
 
@@ -59,8 +58,8 @@ def choose_cpus(name: str, profile: Profile, facts: Facts, num_threads: int) -> 
     if num_threads > len(big):
         notice = Notice(
             code="beyond-the-big-cores",
-            message=f"{name}: {num_threads} threads on {len(big)} big cores ({_listed(big)}): the slower cores work too, "
-            "and the slowest sets the pace",
+            message=f"{name}: {num_threads} threads on {len(big)} big cores ({_listed(big)}): the slower cores work "
+            "too, and the slowest sets the pace",
             hint=f"see whether it is faster on the big ones alone: --num-threads {len(big)}",
         )
         return Affinity(cpus=(), reason="more threads than big cores", notices=(notice,))
@@ -85,7 +84,7 @@ def _check_online(name: str, profile: Profile, facts: Facts) -> None:
             f"{name}: the profile {profile.name!r} says to run on core{'s' * (len(profile.cpus) > 1)} "
             f"{_listed(profile.cpus)}, and {_listed(gone)} {'are' if len(gone) > 1 else 'is'} not online there "
             f"(online: {_listed(online)})",
-            hint=f"correct `cpus` in the profile, or bring the core back: `edgekit devices check {name}` compares the two",
+            hint=f"correct `cpus` in the profile, or bring the core back; `edgekit devices check {name}` shows both",
             details={"cpus": list(profile.cpus), "online": online},
         )
 

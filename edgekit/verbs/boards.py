@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from edgekit.device.now import read_now
 from edgekit.device.profile import Profile, load_profile
 from edgekit.device.provision import BoardRuntime, RuntimeName, prepare_runtime
 from edgekit.device.target import Target, resolve
+from edgekit.device.tune import restore, tuned
 from edgekit.measure.conditions import BoardLimits
 from edgekit.runner.protocol import Conditions
 
@@ -36,6 +37,7 @@ class Reach:
         wait_s: how long to wait for a board that somebody else uses; None: not at all; ``math.inf``: until it is free.
         purpose: what others are told who want the board meanwhile.
         on_open: hears of every connection that is opened, so that somebody else can end it.
+        tune: hold the board's clocks while it is open; see :func:`edgekit.device.tune.tuned`.
     """
 
     host: str | None = None
@@ -47,6 +49,7 @@ class Reach:
     wait_s: float | None = None
     purpose: str = "a Python program"
     on_open: Callable[[Device], None] | None = None
+    tune: bool = False
 
     def target(self, name: str) -> Target:
         """The board that ``name`` means.
@@ -158,7 +161,7 @@ class ReachedBoard:
 
 @contextmanager
 def reach_board(name: str, reach: Reach, on_event: EventSink) -> Iterator[ReachedBoard]:
-    """Connects, locks the board, and compares it with its profile.
+    """Connects, locks the board, puts back what a lost command has left tuned, and compares it with its profile.
 
     Raises:
         UsageError, BusyError, DeviceError: see :func:`open_board`.
@@ -169,7 +172,15 @@ def reach_board(name: str, reach: Reach, on_event: EventSink) -> Iterator[Reache
     with device, reach.lock(device, on_event):
         facts = device.facts()
         profile, notices = _profile_of(target, facts)
-        yield ReachedBoard(device=device, profile=profile, facts=facts, notices=(*target.notices, *notices))
+        if facts.tuned:
+            notices = (*notices, *restore(device))
+        with tuned(device, on_event) if reach.tune else nullcontext(()) as tuning:
+            yield ReachedBoard(
+                device=device,
+                profile=profile,
+                facts=device.facts() if facts.tuned or reach.tune else facts,
+                notices=(*target.notices, *notices, *tuning),
+            )
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def selftest(
     ] = "2%",
     max_time: Annotated[float, typer.Option("--max-time", metavar="SECONDS", min=1, help="Stop after so long.")] = 300,
     runtime: o.Runtime = "auto",
-    way: o.BoardOptions,
+    way: o.MeasuringBoardOptions,
     out: Output,
 ) -> None:
     """Compare a model with itself: how often the board tells the two apart, and which change it would find.
