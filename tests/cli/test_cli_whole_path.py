@@ -253,7 +253,11 @@ def test_the_demo_ends_with_a_table_and_the_path_of_the_artifact(demonstrating: 
     assert left_behind(demonstrating.folder / "edgekit-demo") == [
         *("digits-float32.edgekit.json", "digits-float32.tflite"),
         *("digits.edgekit.json", "digits.tflite"),
+        "report.html",
     ]
+    page = (demonstrating.folder / "edgekit-demo" / "report.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert page.count("<figure") >= 4  # the front, the processes of both models, what the steps bought
 
 
 def test_the_demo_answers_in_json_too(demonstrating: Edgekit):

@@ -64,7 +64,7 @@ def ratios(results: Sequence[StoredResult]) -> Chart:
             mark = "o" if result.verdict in _COLOURS else "x"
             axes.scatter([document["ratio"]], [row], s=42, c=colour, marker=mark, linewidths=1.4, zorder=3)
             axes.annotate(
-                str(result.verdict),
+                label(result.verdict, 14),
                 (document["ratio"], row),
                 xytext=(0, 8),
                 textcoords="offset points",

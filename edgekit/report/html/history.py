@@ -8,7 +8,7 @@ from datetime import datetime
 from edgekit.core import units
 from edgekit.report import words
 from edgekit.report.html import plots
-from edgekit.report.html.chart import Chart, Table
+from edgekit.report.html.chart import Chart, Table, percent
 from edgekit.report.html.pareto import scaled
 from edgekit.report.html.plots import Sheet
 from edgekit.results.history import HistoryPoint
@@ -46,7 +46,7 @@ def over_time(points: Sequence[HistoryPoint], name: str) -> Chart | None:
                 axes.axvline(place - 0.5, color=plots.PURPLE, linewidth=1, linestyle=(0, (2, 2)))
             if point.change:
                 axes.annotate(
-                    f"{point.change.ratio - 1:+.1%}".replace("-", "−"),
+                    f"{point.change.ratio - 1:+.1%}".replace("-", "−").replace("%", " %"),
                     (place, middle),
                     xytext=(0, 12),
                     textcoords="offset points",
@@ -83,7 +83,7 @@ def _takeaway(points: Sequence[HistoryPoint]) -> str:
     for point in points:
         told += "".join(f" {point.created[:10]}: {reason}." for reason in point.breaks)
         if point.change:
-            change = f"{abs(point.change.ratio - 1):.1%} {'slower' if point.change.ratio > 1 else 'quicker'}"
+            change = f"{percent(abs(point.change.ratio - 1))} {'slower' if point.change.ratio > 1 else 'quicker'}"
             told += f" {point.created[:10]}: {change} from here on, cause {point.change.cause} ({point.change.caveat})."
     if not any(point.change or point.breaks for point in points):
         told += " No change of level was found."

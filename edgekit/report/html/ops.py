@@ -75,9 +75,7 @@ def _takeaway(result: StoredResult, ranked: Sequence[_Op], whole: float, outside
         total += float(ranked[half]["elapsed_ns"])
         half += 1
     told = f"{_called(ranked[0])} takes {float(ranked[0]['elapsed_ns']) / whole:.0%} of the time; "
-    told += f"{half} of {words.count(len(ranked), 'op')} take half of it.".replace(
-        "1 of 1 ops take", "it is the only one to take"
-    )
+    told += f"half of it is in {half} of {words.count(len(ranked), 'op')}."
     if outside:
         left = sum(float(op["elapsed_ns"]) for op in ranked if op.get("delegated") is False)
         told += f" {left / whole:.0%} is outside the delegate."

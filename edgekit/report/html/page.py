@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edgekit.core import units
@@ -38,6 +38,7 @@ class Part:
     name: str = ""
     title: str = ""
     verdict: str = ""
+    emulated: bool = False
     circumstances: str = ""
     facts: tuple[tuple[str, str], ...] = ()
     figures: tuple[Figure, ...] = ()
@@ -150,7 +151,7 @@ def _with_circumstances(part: Part, there: Sequence[Held]) -> Part:
         f"{sentence([str(count) for count in threads])} thread{'s' * (threads != [1])}",
         f"{sentence([str(count) for count in processes])} process{'es' * (processes != [1])} each",
     )
-    return Part(name=part.name, title=part.title, figures=part.figures, circumstances=", ".join(told))
+    return replace(part, emulated=there[0].emulated, circumstances=", ".join(told))
 
 
 def _measurements(measurements: Sequence[Held]) -> Table:
@@ -209,6 +210,7 @@ def _processes(measurements: Sequence[Held]) -> Section:
                 name=str(place),
                 title=f"{held.model} on {held.board}, {words.count(held.document['num_threads'], 'thread')}",
                 verdict=held.document["verdict"],
+                emulated=held.emulated,
                 circumstances=circumstances,
                 figures=(_figure(chart),) if chart else (),
             )

@@ -48,6 +48,7 @@ def pareto(panel: Panel, name: str) -> Chart:
                 color=plots.GREEN,
                 linewidth=1.2,
                 linestyle=(0, (4, 3)),
+                drawstyle="steps-post",  # between two models there is none: the better score costs the whole step
                 zorder=1,
             )
         latencies = [point.latency_ns * scale for point in panel.points]
@@ -56,6 +57,10 @@ def pareto(panel: Panel, name: str) -> Chart:
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
             axes.minorticks_off()
         axes.margins(x=0.12, y=0.22)
+        ends = [*latencies, *(bound * scale for point in panel.points for bound in point.ci95_ns or ())]
+        if max(ends) < min(ends) * 1.2:  # models that are alike shall look alike
+            middle = (max(ends) + min(ends)) / 2
+            axes.set_xlim(middle * 0.85, middle * 1.15)
         axes.set_xlabel(f"latency, {unit} (left is quicker)")
         axes.set_ylabel(f"{metric}, %" if higher else f"{metric} (lower is better)")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
@@ -109,7 +114,7 @@ def _mark(axes: Axes, point: Point, scale: float, factor: float, area: float) ->
 
 def _names(axes: Axes, points: Sequence[Point], scale: float, factor: float, *, numbers: bool) -> None:
     """Names, or numbers, beside their points, each where it covers no other."""
-    axes.figure.draw_without_rendering()  # type: ignore[union-attr]  # the layout decides where the pixels are
+    plots.layout(axes.get_figure(root=True))  # type: ignore[arg-type]  # it decides where the pixels are
     frame = axes.get_window_extent()
     taken = [_square(*_pixel(axes, point, scale, factor), _radius(point, points)) for point in points]
     for number, point in enumerate(points, 1):
@@ -165,7 +170,12 @@ def _takeaway(panel: Panel) -> str:
     if not front:
         return "No measurement on this board may be used: all of them are invalid."
     told = sentence([f"{point.name} ({_figures(point, panel.metric)})" for point in front])
-    lead = "On the front, beaten by no other model in both" if len(front) > 1 else "Alone on the front, best in both"
+    if len(panel.points) == 1:
+        lead = "The only model with a latency and a score here"
+    else:
+        lead = (
+            "On the front, beaten by no other model in both" if len(front) > 1 else "Alone on the front, best in both"
+        )
     unsure = [point.name for point in front if point.verdict == "unstable"]
     doubt = f" The place of {sentence(unsure)} is uncertain: the measurement is unstable." if unsure else ""
     touching = [

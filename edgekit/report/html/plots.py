@@ -113,7 +113,6 @@ def _drawn(chart: Chart, kind: str) -> str:
         from matplotlib import rc_context, rcdefaults
         from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure
-        from matplotlib.text import Text
 
         with rc_context():
             rcdefaults()  # a style of the user's own would draw outside our colours
@@ -121,19 +120,31 @@ def _drawn(chart: Chart, kind: str) -> str:
             figure = Figure(layout="constrained")
             FigureCanvasSVG(figure)
             chart.draw(Sheet(figure=figure, width=WIDTHS[kind], narrow=kind == "narrow"))
-            for text in figure.findobj(Text):
-                words = text.get_text()
-                text.set_text("\n".join(map(clean, words.split("\n"))))
+            layout(figure)
             out = io.StringIO()
             figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     return svg.for_page(
-        out.getvalue(),
+        _harmless(out.getvalue()),
         name=f"{chart.name}-{kind}",
         kind=kind,
         title=clean(chart.title),
         description=clean(chart.description),
         colours=_VARIABLES,
     )
+
+
+def layout(figure: Figure) -> None:
+    """Gives every panel its place, once: matplotlib would draw everything again to find out whether it still fits."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+
+
+def _harmless(source: str) -> str:
+    """A drawing whose text cannot hide, reorder or break anything, whatever it was made from."""
+    lines = source.split("\n")
+    return source if all(map(str.isprintable, lines)) else "\n".join(map(clean, lines))
 
 
 def _apply(style: Any) -> None:

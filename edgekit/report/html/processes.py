@@ -124,7 +124,8 @@ def _strip(axes: Axes, place: int, slot: Slot, scale: float) -> None:
         axes.scatter([place] * len(values), values, s=9, c=colour, alpha=0.5, linewidths=0)
     else:
         low, high = numpy.percentile(values, _SHOWN)
-        counts, edges = numpy.histogram(values[(values >= low) & (values <= high)], bins=_BINS)
+        inner = values[(values >= low) & (values <= high)]
+        counts, edges = numpy.histogram(inner, bins=max(6, min(_BINS, round(len(inner) ** 0.5))))
         widths = numpy.append(counts, 0) / max(counts.max(), 1) * 0.42
         outline = numpy.concatenate([place - widths, (place + widths)[::-1]])
         axes.fill(outline, numpy.concatenate([edges, edges[::-1]]), color=colour, alpha=0.35, linewidth=0, zorder=2)

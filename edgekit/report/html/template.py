@@ -25,6 +25,7 @@ _TONES = {
     "slower": ("bad", "✕"),
     "failed": ("bad", "✕"),
     "inconclusive": ("doubt", "~"),
+    "emulated": ("doubt", "!"),
 }
 
 
