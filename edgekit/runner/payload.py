@@ -961,7 +961,9 @@ class LiteRtLibrary:
         if self.kernels == "builtin":
             text += b'kernel_mode = "builtin"\n'
         if self.weight_cache:
-            text += b"weight_cache_file_path = %s\n" % json.dumps(self.weight_cache).encode()
+            if not set(self.weight_cache).isdisjoint("\"\\\n"):  # the library does not read escapes
+                raise Failure("request", "a weight cache cannot be called %s" % self.weight_cache)
+            text += b'weight_cache_file_path = "%s"\n' % os.fsencode(self.weight_cache)
         return self._text_options(b"xnnpack", text)
 
     def _text_options(self, identifier: bytes, text: bytes) -> Any:
