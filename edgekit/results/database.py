@@ -164,7 +164,8 @@ _FILE_FAULTS: tuple[_Fault, ...] = (
     (
         ("not a database", "malformed", "file is encrypted"),
         "is damaged or not a database",
-        "nothing was changed; put a back-up in its place, or move it aside and start anew: mv {file} {file}.damaged",
+        "nothing was changed; put a back-up in its place, or move it aside and start anew: mv {file} {file}.damaged; "
+        "of a damaged store `sqlite3 {file}.damaged .recover | sqlite3 saved.sqlite` saves what can be read",
     ),
     (("disk is full", "disk I/O error"), "cannot grow: the disk is full", "make room on the disk, then try again"),
     (

@@ -88,10 +88,18 @@ def migrate(database: Database) -> None:
                 applied = datetime.now(timezone.utc).isoformat(timespec="seconds")
                 transaction.insert("schema_version", {"version": number + 1, "applied": applied})
 
-    with database.reading() as transaction:
-        version = _version(transaction, database)
-    if version < len(MIGRATIONS):
+    if version_of(database) < len(MIGRATIONS):
         retried(step)
+
+
+def version_of(database: Database) -> int:
+    """Which of the migrations its tables have; 0: there are none yet.
+
+    Raises:
+        StoreError: see :func:`migrate`.
+    """
+    with database.reading() as transaction:
+        return _version(transaction, database)
 
 
 def _version(transaction: Transaction, database: Database) -> int:

@@ -20,7 +20,7 @@ from edgekit.results import rows
 from edgekit.results.database import Database, Transaction
 from edgekit.results.lines import MOST_LINE_BYTES, Entry, entry_of, fingerprint, from_line, to_line
 from edgekit.results.query import Query
-from edgekit.results.schema import migrate
+from edgekit.results.schema import MIGRATIONS, migrate, version_of
 from edgekit.results.store import Store
 
 _NAMED = 10  # so many bad lines are named
@@ -202,10 +202,15 @@ def _opened(place: str) -> Iterator[tuple[Store, Path | None]]:
     """Another store, and its folder if it is a file: a copy of it, since an older one is brought up to date."""
     database = Database(place)
     if database.file is None:
-        with database.reading() as transaction:
-            if "schema_version" not in transaction.tables():
-                raise UsageError(f"{database.shown} is not a store of edgekit")
-        migrate(database)
+        version = version_of(database)
+        if version == 0:
+            raise UsageError(f"{database.shown} is not a store of edgekit")
+        if version < len(MIGRATIONS):
+            raise StoreError(
+                f"the store {database.shown} is of an older version ({version}, not {len(MIGRATIONS)}), and merging does "
+                "not change it",
+                hint="whoever owns it opens it once with this edgekit: `EDGEKIT_STORE=URL edgekit results list`",
+            )
         yield Store(database), None
         return
     if not database.file.is_file():

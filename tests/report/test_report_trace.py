@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import sys
 from itertools import pairwise
@@ -15,6 +16,7 @@ from test_measure_profile import profile
 from test_measure_profile_model import file_op, found
 
 from edgekit.measure.profile_model import ModelProfile
+from edgekit.report.profile import profile_tables
 from edgekit.report.trace import chrome_trace, folded_stacks
 
 
@@ -76,3 +78,25 @@ def test_a_hostile_name_stays_one_frame_of_one_line() -> None:
     lines = folded_stacks(hostile).splitlines()
     assert lines[0].count(";") == 3
     assert len(lines) == 1
+
+
+def shown(one: ModelProfile) -> str:
+    from rich.console import Console
+
+    console = Console(width=120, record=True, file=io.StringIO())
+    for table in profile_tables(one, top=1):
+        console.print(table)
+    return console.export_text()
+
+
+def test_tables_say_what_lies_outside_the_delegate_and_how_many_ops_are_not_shown(one: ModelProfile) -> None:
+    text = shown(one)
+    assert "XNNPACK took 1 of 2 ops; 31.4 % of the time lies outside: FLOOR_MOD" in text
+    assert "1 other op" in text
+    assert "emulated" not in text
+
+
+def test_tables_of_an_emulated_board_say_so_twice(one: ModelProfile) -> None:
+    text = shown(dataclasses.replace(one, emulated=True))
+    assert "m on pi4 (emulated)" in text
+    assert "says nothing about a real board" in text

@@ -88,6 +88,10 @@ def test_a_newer_version_on_a_server_is_refused(database: str) -> None:
 def test_a_labs_server_is_merged_into_a_file_and_back_as_lines(database: str, tmp_path: Path) -> None:
     older_store.make(database, 2)
     laptop = open_store(str(tmp_path / "mine.sqlite"))
+    with pytest.raises(StoreError, match="of an older version"):
+        merge(laptop, database)
+    assert older_store.version_of(database) == 2  # it is not ours to change
+    open_store(database)
     assert merge(laptop, database, lab="munich").added == 5
     assert {result.lab for result in laptop.list()} == {"munich"}
     measurement = laptop.list("measurement")[0]

@@ -8,9 +8,12 @@ import io
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import older_store
 import pytest
 from synthetic_trials import SHA, make_samples
 
@@ -260,3 +263,35 @@ def test_a_damaged_page_is_found_and_nothing_of_it_is_merged(munich: Store, mine
     with pytest.raises(StoreError):
         merge(mine, str(path))
     assert mine.list() == ()
+
+
+DIES = """
+import io, os, sys
+from edgekit.results.store import open_store
+from edgekit.results.transfer import take_in_lines
+class Stream(io.BytesIO):
+    left = 3
+    def readline(self, most):
+        Stream.left -= 1
+        if Stream.left < 0:
+            os._exit(9)
+        return super().readline(most)
+take_in_lines(open_store(sys.argv[1]), Stream(open(sys.argv[2], "rb").read()), name="f", lab="x")
+"""
+
+
+def test_an_import_that_is_killed_has_taken_in_nothing_and_may_be_repeated(munich, mine, tmp_path: Path) -> None:
+    path = tmp_path / "munich.jsonl"
+    path.write_text("".join(f"{line}\n" for line in lines(munich)))
+    argv = [sys.executable, "-c", DIES, str(tmp_path / "mine.sqlite"), str(path)]
+    assert subprocess.run(argv, timeout=60, check=False).returncode == 9
+    assert mine.list() == ()
+    assert take_in(mine, lines(munich)).added == 5
+
+
+def test_a_store_of_an_earlier_version_is_merged_without_being_changed(mine: Store, tmp_path: Path) -> None:
+    old = tmp_path / "old.sqlite"
+    older_store.make(str(old), 1)
+    assert merge(mine, str(old)).added == 4
+    assert older_store.version_of(str(old)) == 1
+    assert {result.device for result in mine.list("measurement")} == {"pi4", "pi4 (emulated)"}
