@@ -207,8 +207,8 @@ def _opened(place: str) -> Iterator[tuple[Store, Path | None]]:
             raise UsageError(f"{database.shown} is not a store of edgekit")
         if version < len(MIGRATIONS):
             raise StoreError(
-                f"the store {database.shown} is of an older version ({version}, not {len(MIGRATIONS)}), and merging does "
-                "not change it",
+                f"the store {database.shown} is of an older version ({version}, not {len(MIGRATIONS)}), "
+                "and merging does not change it",
                 hint="whoever owns it opens it once with this edgekit: `EDGEKIT_STORE=URL edgekit results list`",
             )
         yield Store(database), None
