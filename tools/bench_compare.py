@@ -55,10 +55,11 @@ while True:
 """
 #: in the copy of the runner, before its measured loop
 LOADED = """
-    plain_run, turns = run, range(%d)
+    from itertools import repeat
+    plain_run = run
     def run(*arguments):
         status = plain_run(*arguments)
-        for _ in turns:
+        for _ in repeat(None, %d):
             pass
         return status
 """
@@ -180,15 +181,17 @@ def middle(trial: Trial) -> float:
 
 
 def turns_for(board: Board, ready: Ready, plan: Plan) -> Callable[[float], int]:
-    """How many turns add a share of the model's time; from processes with and without."""
-    many = 2000
-    sides = [variant(board, ready, 0), variant(board, ready, many)]
-    times: list[list[float]] = [[], []]
-    for _ in range(9):
-        for side, found in zip(sides, times, strict=True):
-            found.append(middle(side.run(plan.job(side.job, "latency"), plan.time_limit_s)))
-    plain = statistics.median(times[0])
-    turn = statistics.median(with_ - without for without, with_ in zip(*times, strict=True)) / many
+    """How many turns add a share of the model's time; from processes with and without, at about the largest share."""
+    many = 500
+    for _ in range(2):
+        sides = [variant(board, ready, 0), variant(board, ready, many)]
+        times: list[list[float]] = [[], []]
+        for _ in range(9):
+            for side, found in zip(sides, times, strict=True):
+                found.append(middle(side.run(plan.job(side.job, "latency"), plan.time_limit_s)))
+        plain = statistics.median(times[0])
+        turn = statistics.median(with_ - without for without, with_ in zip(*times, strict=True)) / many
+        many = max(1, round(max(EFFECTS) * plain / turn))
     print(f"{ready.model.name}: {plain / 1e3:.1f} µs a run; a turn of the loop costs {turn:.2f} ns")
     return lambda effect: round(effect * plain / turn)
 
