@@ -12,8 +12,8 @@ from edgekit.measure import statistics
 from edgekit.runner.protocol import Job, Trial
 
 if TYPE_CHECKING:
-    from edgekit.measure.collect import Run
     from edgekit.measure.plan import Plan
+    from edgekit.measure.turn import Run
 
 Key = TypeVar("Key", bound=Hashable)
 Cache = Literal["dropped", "partly", "kept", "warm"]

@@ -14,12 +14,12 @@ from edgekit.core.errors import UsageError
 from edgekit.core.events import EventSink, ignore, task
 from edgekit.measure import paired, statistics
 from edgekit.measure.cold import ColdStarts, collect_cold
-from edgekit.measure.collect import Run, Turn
 from edgekit.measure.conditions import BoardLimits
 from edgekit.measure.cool import CoolGate, ReadNow
 from edgekit.measure.measurement import MeasuredModel
 from edgekit.measure.plan import STANDARD, Plan, make_plan
 from edgekit.measure.samples import Samples
+from edgekit.measure.turn import Run, Turn
 from edgekit.runner.protocol import Job, Trial
 
 Side = Literal["baseline", "candidate"]

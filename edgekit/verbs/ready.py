@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from edgekit.core.notice import Notice
     from edgekit.device.profile import Sensors
     from edgekit.device.run import PushedSamples
-    from edgekit.measure.collect import Run
     from edgekit.measure.conditions import BoardLimits
     from edgekit.measure.measurement import MeasuredModel
+    from edgekit.measure.turn import Run
     from edgekit.runner.protocol import Job, SensorSources
     from edgekit.verbs.boards import Board
 

@@ -101,8 +101,8 @@ def _collect(ready: Ready, plan: Plan, max_time_s: float, read_now: ReadNow, on_
     from dataclasses import replace
 
     from edgekit.core.events import task
-    from edgekit.measure.collect import Turn
     from edgekit.measure.cool import CoolGate
+    from edgekit.measure.turn import Turn
 
     turn = Turn(
         run=ready.run,

@@ -26,6 +26,7 @@ def circumstances(samples: Samples, limits: BoardLimits) -> Iterator[Reason]:
     if weaker := samples.plan.indicative:
         yield note("indicative", f"{', '.join(weaker)} (not for comparing or publishing)")
     if samples.repeated:
-        causes = "; ".join(dict.fromkeys(repeated.reason for repeated in samples.repeated))
+        by_code = {repeated.reason.partition(":")[0]: repeated.reason for repeated in reversed(samples.repeated)}
+        causes = "; ".join(reversed(by_code.values()))  # the first of each kind; all are kept with the samples
         times = "1 process was" if len(samples.repeated) == 1 else f"{len(samples.repeated)} processes were"
         yield note("repeated", f"{times} run again ({causes})")
