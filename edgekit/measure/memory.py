@@ -47,7 +47,8 @@ class Memory:
 
     Absolute figures are those of the runner's process; with the runner in Python, 10 MB of them are Python. The
     model's share is the same in both runners: to 1 % where it is 13 MB or more, else to 130 kB (two of the pieces of
-    64 kB in which the kernel brings in files).
+    64 kB in which the kernel maps files; where they begin is random). The part of it that is of files depends on the
+    kernel and its page size; the anonymous part hardly does.
 
     Attributes:
         peak_rss_bytes: highest from the loading of the model on.
@@ -73,8 +74,8 @@ class Memory:
 def memory_of(trials: Sequence[Trial]) -> Memory:
     """Memory from the trials of mode ``memory``; none of them: every figure is missing, and says so."""
     figures: dict[str, Callable[[Trial], int | None]] = {
-        "peak_rss_bytes": _peak,
-        "model_bytes": lambda trial: _minus(_peak(trial), _baseline(trial)),
+        "peak_rss_bytes": peak_bytes,
+        "model_bytes": lambda trial: _minus(peak_bytes(trial), _baseline(trial)),
         "baseline_bytes": _baseline,
         "model_anon_bytes": lambda trial: _grown(trial, "anon_bytes"),
         "model_file_bytes": lambda trial: _grown(trial, "file_bytes"),
@@ -117,7 +118,8 @@ def _highest(phase: MemoryPhase) -> int | None:
     return max((size for size in (phase.peak_rss_bytes, phase.rss_bytes) if size is not None), default=None)
 
 
-def _peak(trial: Trial) -> int | None:
+def peak_bytes(trial: Trial) -> int | None:
+    """Highest resident memory of one process from the loading of the model on; None where it could not be read."""
     phases = [phase for phase in trial.memory if phase.phase not in _BEFORE_MODEL]
     return max((size for phase in phases if (size := _highest(phase)) is not None), default=None)
 

@@ -961,7 +961,7 @@ class LiteRtLibrary:
         if self.kernels == "builtin":
             text += b'kernel_mode = "builtin"\n'
         if self.weight_cache:
-            if not set(self.weight_cache).isdisjoint("\"\\\n"):  # the library does not read escapes
+            if not set(self.weight_cache).isdisjoint('"\\\n'):  # the library does not read escapes
                 raise Failure("request", "a weight cache cannot be called %s" % self.weight_cache)
             text += b'weight_cache_file_path = "%s"\n' % os.fsencode(self.weight_cache)
         return self._text_options(b"xnnpack", text)
@@ -1777,6 +1777,11 @@ def trial(job: Record, sampler: Optional[Sampler] = None) -> Record:
     """One trial: the fields of ``protocol.Trial``. The sampler is for mode ``latency``."""
     mode = job["mode"]
     set_cpus(job["cpus"])
+    if mode == "memory":
+        # How large the pieces are that the kernel maps of a file depends on how it came into the page cache: up to a
+        # third of what is resident of a library. Here both come in always the same way.
+        forget_pages(job["model"])
+        forget_pages(job.get("library") or "")
     digest = sha256_file(job["model"])
     if digest != job["model_sha256"]:
         raise Failure("model-sha256", "%s hashes to %s, not to %s" % (job["model"], digest, job["model_sha256"]))

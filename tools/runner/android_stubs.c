@@ -11,7 +11,7 @@ STUB(dlopen) STUB(dlsym) STUB(dlerror)
 char **environ;
 STUB(__errno) STUB(__libc_init)
 STUB(open64) STUB(read) STUB(write) STUB(lseek64) STUB(close) STUB(access) STUB(fcntl) STUB(dup2) STUB(pipe) STUB(poll)
-STUB(syscall)
+STUB(syscall) STUB(fsync) STUB(posix_fadvise64)
 STUB(_exit) STUB(fork) STUB(execve) STUB(waitpid) STUB(kill) STUB(getpid) STUB(getppid) STUB(getenv) STUB(signal)
 STUB(setitimer) STUB(prctl) STUB(sched_setscheduler) STUB(sched_setaffinity) STUB(sched_getaffinity) STUB(getrusage)
 STUB(clock_gettime)

@@ -18,6 +18,7 @@ enum {
   O_RDWR = 2,
   O_NONBLOCK = 04000,
   O_CLOEXEC = 02000000,
+  POSIX_FADV_DONTNEED = 4,
   F_SETFD = 2,
   F_DUPFD_CLOEXEC = 1030,
   FD_CLOEXEC = 1,
@@ -88,6 +89,8 @@ int close(int descriptor);
 int access(const char *path, int mode);
 int fcntl(int descriptor, int command, ...);
 int dup2(int from, int to);
+int fsync(int descriptor);
+int posix_fadvise64(int descriptor, int64_t offset, int64_t count, int advice);
 int pipe(int *ends);
 int poll(struct pollfd *descriptors, unsigned long count, int milliseconds);
 long syscall(long number, ...);

@@ -156,6 +156,10 @@ void put_trial(Text *json, const Json *request) {
   if (timed) bounds = warm_up_bounds(request);
   if (timed || followed) add_run_bounds(&bounds, request);
   if (timed) start_sampler(request, num_threads);
+  if (followed) {
+    forget_pages(want_string(request, "model"));
+    forget_pages(string_or(request, "library", ""));
+  }
   prepare(request, &digest);
   int64_t calibration = timed ? calibrate() : 0;
   Text before = {NULL, 0, 0};
