@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from edgekit.cli import streams
+from edgekit.cli.live import Measured
 from edgekit.cli.plain import Plain
 from edgekit.core.decode import to_json
 from edgekit.core.errors import EdgekitError, UsageError
@@ -16,6 +17,9 @@ from edgekit.core.events import Event
 from edgekit.core.notice import Notice
 from edgekit.core.units import seconds
 from edgekit.core.version import VERSION
+
+#: drawing is work for this machine, which may be the one that measures
+_PER_SECOND = 2
 
 
 class Output:
@@ -44,14 +48,16 @@ class Output:
             self.answers.width = int(columns) if columns.isdecimal() and int(columns) else 80
         self._status: Any = None
         self._screen: Any = None  # a live table instead of the spinner
+        self._measured = Measured()
         self._running: dict[str, str] = {}  # tasks that have not finished → what is said of them
 
     # ------------------------------------------------------------------ progress
 
     def on_event(self, event: Event) -> None:
-        """Shows one event: a spinner on a terminal, a line per finished task elsewhere."""
+        """Shows one event: a spinner or a panel on a terminal, a line per finished task elsewhere."""
         if self.quiet:
             return
+        line = self._measured.take(event)
         about = event.task
         if event.state == "progress" and about not in self._running:
             about = next(reversed(self._running), about)  # a detail of whatever is going on
@@ -67,18 +73,24 @@ class Output:
         else:
             if event.state == "started" or about in self._running:
                 self._running[about] = text
-            if self.verbose and not self.notes.is_terminal:
-                self.notes.print(f"  {_escaped(text)}")
-        if self.notes.is_terminal:
+            line = text if event.figures is None else line
+            if self.verbose and line and not self.notes.is_terminal:
+                self.notes.print(f"  {_escaped(line)}")
+        if self.notes.is_terminal and self._measured.task:
+            self.paint(lambda: self._measured.draw(self.notes))
+        elif self.notes.is_terminal:
             self._spin(next(reversed(self._running.values()), None))
 
-    def paint(self, screen: Any) -> None:
-        """Shows a live table (``rich.live.Live``) until something else is printed; None: no longer."""
-        if screen is None:
+    def paint(self, draw: Callable[[], Any] | None) -> None:
+        """Shows what ``draw`` returns, again and again, until something else is said; None: no longer."""
+        if draw is None:
             self._spin(None)
         elif self._screen is None:
-            self._screen = screen
-            screen.start()
+            from rich.live import Live
+
+            self._spin(None)
+            self._screen = Live(get_renderable=draw, console=self.notes, refresh_per_second=_PER_SECOND, transient=True)
+            self._screen.start()
 
     def _spin(self, text: str | None) -> None:
         if self._screen is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from edgekit.cli.live import Measured
 from edgekit.cli.output import Output
 from edgekit.core import units
 from edgekit.core.errors import EdgekitError
@@ -30,6 +31,7 @@ class _Row:
     tasks: dict[str, str] = field(default_factory=dict)
     last: str = ""
     fraction: float | None = None
+    measured: Measured = field(default_factory=Measured)
 
     @property
     def state(self) -> str:
@@ -66,15 +68,18 @@ class Watching:
             about = event.task if event.task in row.tasks else next(reversed(row.tasks))
             row.tasks[about] = event.message or event.task  # there is room for little
             row.fraction = event.fraction
+        line = row.measured.take(event)
         if self._out.quiet:
             return
         if self._out.notes.is_terminal:
-            self._out.paint(self._live())
+            self._out.paint(self._table)
         elif event.state == "finished":
             took = f"  {units.seconds(event.seconds)}" if event.seconds is not None else ""
             self._line(row.name, f"✓ {event.task}{took}")
-        elif event.state == "note" or self._out.verbose:
+        elif event.state == "note" or (self._out.verbose and event.figures is None):
             self._line(row.name, f"  {text}")
+        elif self._out.verbose and line:
+            self._line(row.name, f"  {line}")
 
     def ended(self, name: str, seconds: float, problem: EdgekitError | None) -> None:
         """One board is done, or has failed."""
@@ -83,7 +88,7 @@ class Watching:
         if self._out.quiet:
             return
         if self._out.notes.is_terminal:
-            self._out.paint(self._live())
+            self._out.paint(self._table)
         elif problem is None:
             self._line(name, f"done  {units.seconds(seconds)}")
         else:
@@ -103,11 +108,6 @@ class Watching:
         self._out.notes.print(Text(f"{clean(name)}: {clean(text)}"), soft_wrap=True)
 
     # ---------------------------------------------------------------- the table
-
-    def _live(self) -> Any:
-        from rich.live import Live
-
-        return Live(get_renderable=self._table, console=self._out.notes, refresh_per_second=5, transient=True)
 
     def _table(self) -> Table:
         from rich.progress_bar import ProgressBar
@@ -157,5 +157,7 @@ def _what(row: _Row) -> tuple[str, str]:
         assert row.problem is not None
         return f"failed: {row.problem.message.removeprefix(f'{row.name}: ')}", "red"
     if row.state == "works":
+        if row.measured.task:
+            return row.measured.in_a_row(), "yellow" if row.measured.waits else ""
         return next(reversed(row.tasks.values()), row.last), ""
     return ("✓ done", "green") if row.state == "done" else ("waits", "dim")
