@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from edgekit.core.events import ignore
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from os import PathLike
 
     from edgekit.core.artifact import Artifact
@@ -165,19 +166,27 @@ def flagged(device: str, store: Store | None = None) -> Notice | None:
         device: the board's name.
         store: None: the usual one; one that cannot be read flags nothing.
     """
+    return next(iter(all_flagged([device], store)), None)
+
+
+def all_flagged(devices: Sequence[str], store: Store | None = None) -> tuple[Notice, ...]:
+    """:func:`flagged` of several boards: those that failed."""
     from edgekit.core.errors import EdgekitError
     from edgekit.core.notice import Notice
     from edgekit.results.store import open_store
 
     try:
-        last = (store or open_store()).list("selftest", device=device, limit=1)
+        opened = store or open_store()
+        last = [(device, found[0]) for device in devices if (found := opened.list("selftest", device=device, limit=1))]
     except EdgekitError:
-        return None
-    if not last or last[0].verdict == "passed":
-        return None
-    reasons = last[0].document.get("reasons") or ["for no reason that was kept"]
-    return Notice(
-        code="selftest-failed",
-        message=f"{device} failed its self-test on {last[0].created[:10]}: {reasons[0]}",
-        hint=f"edgekit devices selftest {device}",
+        return ()
+    return tuple(
+        Notice(
+            code="selftest-failed",
+            message=f"{device} failed its self-test on {test.created[:10]}: "
+            f"{next(iter(test.document.get('reasons') or ()), 'it is not kept why')}",
+            hint=f"edgekit devices selftest {device}",
+        )
+        for device, test in last
+        if test.verdict != "passed"
     )

@@ -24,9 +24,11 @@ def list_(*, out: Output) -> None:
     from edgekit.device import inventory
     from edgekit.device.profile import all_profiles, origin
     from edgekit.report.terminal import rows_table
+    from edgekit.verbs.selftest import all_flagged
 
     entries = inventory.entries()
     profiles, notices = all_profiles()
+    notices = (*notices, *all_flagged(["local", *(entry.name for entry in entries)]))
     out.notices(notices)
     rows = [("local", "this machine", "local", "")]
     over_adb = {name for name, (profile, _) in profiles.items() if profile.transport == "adb"}

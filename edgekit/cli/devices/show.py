@@ -30,9 +30,11 @@ def show(
     from edgekit.core.decode import to_json
     from edgekit.device.target import resolve
     from edgekit.report.terminal import facts_table
+    from edgekit.verbs.selftest import all_flagged
 
     target = resolve(name, ssh_config=ssh_config)
     found, notices = (None, ()) if offline else _asked(target, ssh_config)
+    notices = (*notices, *all_flagged([name]))
     rows = [*_address(target), *_profile(target.profile)]
     document = {
         "device": name,
