@@ -176,7 +176,8 @@ def _unknown(path: Path, head: bytes) -> ModelError:
         return ModelError(
             f"{path.name} is an ONNX file, which edgekit does not load",
             hint="convert it first, in an environment of its own: pip install onnx2tf && "
-            f"onnx2tf -i {path.name} -o saved_model; then name that folder",
+            f"onnx2tf -i {path.name} -o saved_model; then name that folder; `edgekit benchmark {path.name}` measures "
+            "it as it is, with ONNX Runtime",
         )
     if suffix in {".pt", ".pth"}:
         return _pytorch(path)

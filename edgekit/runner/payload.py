@@ -1248,7 +1248,7 @@ class OnnxRuntime(PythonModule):
         self.fully_delegated = len(taken) == 1
         self.session = session
         self.binding, self.values = self._bound(session, self.inputs, self.outputs)
-        self.run = session.run_with_iobinding
+        self.run = self._run
         self.arguments = (self.binding,)
 
     def put(self, index: int, source: Source) -> None:
@@ -1280,6 +1280,14 @@ class OnnxRuntime(PythonModule):
             session.run_with_iobinding(binding)
             costs.append(time.perf_counter_ns() - start)
         return middle(costs)
+
+    def _run(self, binding: Any) -> int:
+        try:
+            self.session.run_with_iobinding(binding)
+        except Exception as error:  # the session's own exceptions have no class in common
+            text = "%s cannot run the model with lengths of 1 where it leaves them open: %s"
+            raise Failure("model-unsupported", text % (self.name, error)) from error
+        return 0
 
     def _session(self, model: Union[str, bytes], num_threads: int) -> Any:
         options = self.onnxruntime.SessionOptions()

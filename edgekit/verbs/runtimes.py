@@ -55,16 +55,16 @@ def asked_runtimes(names: str | Sequence[str], artifacts: Sequence[Artifact]) ->
     found = tuple(map(_asked, listed))
     if twice := next((name for name in listed if listed.count(name) > 1), None):
         raise UsageError(f"the runtime {twice} is named twice", hint="name each once")
-    for one in found:
-        if artifacts and not any(map(one.runs, artifacts)):
-            what = ".onnx files" if one.name == ONNX else ".tflite files"
-            raise UsageError(f"{one.name} runs {what}, and none is named", hint=f"leave {one.name} out of --runtime")
     for artifact in artifacts:
         if not any(one.runs(artifact) for one in found):
             fits = ONNX if is_onnx(artifact) else "litert"
             raise UsageError(
                 f"none of the runtimes {', '.join(listed)} runs {artifact.path.name}", hint=f"add {fits} to --runtime"
             )
+    for one in found:
+        if artifacts and not any(map(one.runs, artifacts)):
+            what = ".onnx files" if one.name == ONNX else ".tflite files"
+            raise UsageError(f"{one.name} runs {what}, and none is named", hint=f"leave {one.name} out of --runtime")
     return found
 
 
