@@ -13,6 +13,10 @@ from edgekit.core.events import Event, Figures
 if TYPE_CHECKING:
     from rich.console import Console, Group
 
+#: columns left free at the right: a terminal writes ^C there, and beyond the last column that would begin a new line,
+#: which nobody takes away again
+MARGIN = 3
+
 _BAR = 10
 _ROOMY = 72  # columns of a terminal that has room for the bars too
 _BESIDE = 8  # lines of the terminal that are not rows: frame, header, what happens, what is waited for, the cursor
@@ -128,7 +132,14 @@ class Measured:
         from rich.panel import Panel
 
         lines: Group = Group(*self._lines(console))
-        return Panel(lines, title=self._title(), title_align="left", border_style="dim", padding=(0, 1))
+        return Panel(
+            lines,
+            title=self._title(),
+            title_align="left",
+            border_style="dim",
+            padding=(0, 1),
+            width=max(20, console.width - MARGIN),
+        )
 
     def _title(self) -> Any:
         from rich.text import Text

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from edgekit.cli.live import Measured
+from edgekit.cli.live import MARGIN, Measured
 from edgekit.cli.output import Output
 from edgekit.core import units
 from edgekit.core.errors import EdgekitError
@@ -116,7 +116,8 @@ class Watching:
 
         from edgekit.report.clean import clean
 
-        table = Table(box=None, padding=(0, 2, 0, 0), expand=True, show_header=False)
+        width = self._out.notes.width - MARGIN
+        table = Table(box=None, padding=(0, 2, 0, 0), width=width, pad_edge=False, show_header=False)
         table.add_column(no_wrap=True, max_width=max(4, min(self._width, 24)), overflow="ellipsis")
         table.add_column(no_wrap=True, ratio=1, overflow="ellipsis")
         table.add_column(no_wrap=True, width=_BAR)
