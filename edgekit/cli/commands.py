@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("edgekit.cli.report", "What was measured, as one page, a pull request's text, or rows."),
     "compare": ("edgekit.cli.compare", "Is one model faster than another? Pairs of fresh processes on a board."),
     "profile": ("edgekit.cli.profile", "Time per op, and which ops the delegate took."),
+    "gate": ("edgekit.cli.gate", "May a model take its baseline's place? An exit status for CI."),
     "results": ("edgekit.cli.results", "What was measured: list, follow over time, export, import, merge, check."),
     "devices": ("edgekit.cli.devices", "List, show, add, trust and check boards."),
     "doctor": ("edgekit.cli.doctor", "What is installed here, what is missing, the command that adds it."),

@@ -122,6 +122,11 @@ class Output:
         if not self.quiet:
             self.notes.print(_escaped(text))
 
+    def line(self, text: str) -> None:
+        """A line for programs, on stderr: as it is, and also where nobody wants to read notes."""
+        self._spin(None)
+        self.notes.print(text, markup=False, soft_wrap=True)
+
     # ------------------------------------------------------------------ the answer
 
     def answer(self, document: dict[str, Any], *renderables: Any) -> None:

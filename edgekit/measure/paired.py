@@ -30,6 +30,8 @@ _WILD_ERROR = 0.002
 #: pairs differ wildly from this spread of their log ratios on, as a standard deviation
 WILD = 0.05
 _RANKS = 0.3
+#: what the interval leaves to chance over all looks, both ends together
+_BOTH_ENDS = 0.05
 _MAD_TO_SIGMA = 1.4826
 
 
@@ -89,6 +91,26 @@ def decide(bounds: tuple[float, float] | None, margin: float) -> Decision:
     return "inconclusive"
 
 
+def chance_of_slower(values: Sequence[float], ratio: float) -> float | None:
+    """How likely such pairs are where the candidate takes at most ``ratio`` times as long as the baseline.
+
+    The test that :func:`interval` belongs to, at one ratio: its lower bound lies above ``ratio`` where this is 0.025 or
+    less. It counts the looks in, and pairs that differ wildly.
+
+    Args:
+        values: log ratios of pairs.
+        ratio: candidate / baseline, more than 0.
+
+    Returns:
+        0..1; None for too few pairs to have an interval.
+    """
+    error = _WILD_ERROR if (spread(values) or 0.0) > WILD else _ERROR
+    if _limit(len(values), error) is None:
+        return None
+    below = _ranks_below(values, math.log(ratio))
+    return min(1.0, _chance(len(values))[below] * _BOTH_ENDS / 2 / error)
+
+
 def _lowest(values: Sequence[float], limit: int) -> float:
     """The lowest middle that the test does not reject; what lies below has a rank sum of at most ``limit``."""
     # the rank sum only changes at a value, or half-way between two
@@ -116,7 +138,13 @@ def _most(count: int) -> int:
 
 @functools.cache
 def _limit(count: int, error: float) -> int | None:
-    """Largest rank sum that chance stays at or below with a probability of at most ``error``; None: there is none.
+    """Largest rank sum that chance stays at or below with a probability of at most ``error``; None: there is none."""
+    return max((total for total, chance in enumerate(_chance(count)) if chance <= error), default=None)
+
+
+@functools.cache
+def _chance(count: int) -> tuple[float, ...]:
+    """Rank sum → the probability that chance stays at or below it.
 
     Each of the ranks is below the middle or above it with the same probability: all 2**count ways are counted.
     """
@@ -124,5 +152,4 @@ def _limit(count: int, error: float) -> int | None:
     for rank in range(1, count + 1):
         step = min(rank, _most(count))
         ways = [one + other for one, other in zip([*ways, *[0] * step], [*[0] * step, *ways], strict=True)]
-    sums = list(itertools.accumulate(ways))
-    return max((total for total, below in enumerate(sums) if below <= error * 2**count), default=None)
+    return tuple(below / 2**count for below in itertools.accumulate(ways))

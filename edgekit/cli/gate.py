@@ -1,0 +1,236 @@
+"""edgekit gate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edgekit.cli import options as o
+from edgekit.cli.compare import fraction, keep
+from edgekit.cli.invocation import command, exit_with, new_app
+from edgekit.cli.output import Output, error_document
+from edgekit.cli.reaching import device_names, one_thread_count
+from edgekit.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgekit.core.errors import EdgekitError
+    from edgekit.core.notice import Notice
+    from edgekit.measure.compare import Comparison
+    from edgekit.measure.gate import Gate, GateLimits
+    from edgekit.results.store import Store
+    from edgekit.verbs.boards import Reach
+    from edgekit.verbs.fleet import Work
+
+app = new_app("May a model take its baseline's place? An exit status for CI.")
+
+_OFF = "off"
+
+
+@command(app, "gate", example="edgekit gate model.tflite --baseline baselines --device pi4 --junit gate.xml")
+def gate(
+    candidates: Annotated[list[Path], typer.Argument(metavar="CANDIDATE...", help="One or more .tflite files.")],
+    *,
+    baseline: Annotated[
+        list[Path],
+        typer.Option(
+            "--baseline",
+            envvar="EDGEKIT_BASELINE",
+            help="The .tflite that is good, one for each candidate; or a folder with files of the same names.",
+        ),
+    ],
+    device: o.Devices = "local",
+    latency: Annotated[str, typer.Option("--latency", help="How much slower it may be; off: not looked at.")] = "5%",
+    memory: Annotated[str, typer.Option("--memory", help="How much more memory it may need; or off.")] = "5%",
+    size: Annotated[str, typer.Option("--size", help="How much larger the file may be; or off.")] = "1%",
+    max_drop: Annotated[str, typer.Option("--max-drop", help="Percentage points it may lose; or off.")] = "1",
+    data: o.Data = None,
+    scale: o.Scale = None,
+    on_inconclusive: Annotated[
+        str, typer.Option("--on-inconclusive", help="fail (exit status 8) or warn (0), where noise hides the answer.")
+    ] = "fail",
+    accept: Annotated[
+        bool, typer.Option("--accept", help="A candidate that passes becomes the baseline; so does the first one.")
+    ] = False,
+    junit: Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML there.")] = None,
+    summary: Annotated[
+        Path | None,
+        typer.Option("--summary", envvar="GITHUB_STEP_SUMMARY", help="Append a Markdown summary to this file."),
+    ] = None,
+    num_threads: o.NumThreads = None,
+    plan: Annotated[
+        str, typer.Option("--plan", envvar="EDGEKIT_PLAN", help="standard or publish; quick is refused.")
+    ] = "standard",
+    num_runs: o.NumRuns = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Of the order of the processes (default: drawn).")
+    ] = None,
+    runtime: o.Runtime = "auto",
+    way: o.MeasuringBoardOptions,
+    out: Output,
+) -> None:
+    """Run candidates and their baselines in turn on the same boards, and fail only where a regression is shown.
+
+    Exit status: 0 passed, 7 a regression, 8 inconclusive or not to be used, 5 a board that failed.
+    """
+    from edgekit.measure.pairs import MARGIN, make_pair_plan
+    from edgekit.results.store import open_store
+    from edgekit.verbs import gate as verb
+
+    limits = _limits(latency, memory, size, max_drop)
+    if on_inconclusive not in ("fail", "warn"):
+        raise UsageError(f"--on-inconclusive {on_inconclusive!r} is neither fail nor warn")
+    chosen = make_pair_plan(plan, margin=limits.latency or MARGIN, num_runs=num_runs, seed=seed)
+    names, reach = device_names(device), way.reach()
+    for name in names:
+        reach.target(name)  # a misspelt name is found before the models are read
+    writes = _Files(junit=junit, summary=summary, fail_open=on_inconclusive == "fail")
+    writes.check()
+    store = open_store()
+    placed = dict(zip(candidates, verb.places(candidates, baseline), strict=True))
+    if len(placed) < len(candidates):
+        raise UsageError("a candidate is named twice", hint="name each model once")
+    first = [one for one, place in placed.items() if accept and not place.exists()]
+    for one in first:
+        verb.accept(one, placed[one])
+    left = [one for one in placed if one not in first]
+    if not left:
+        accepted = _paths(placed, first)
+        out.answer({"verdict": "passed", "checks": [], "accepted": accepted}, f"first baseline: {', '.join(accepted)}")
+        return
+    pairs = verb.pair_up(left, [placed[one] for one in left])
+    work = verb.gating(pairs, limits=limits, num_threads=one_thread_count(num_threads), plan=chosen, runtime=runtime)
+    if data is not None:
+        work = verb.with_scores(work, [verb.score_now(old, new, data, scale, out.on_event) for new, old in pairs])
+    comparisons, errors = _compared(names, work, reach, out)
+    found = _decided(comparisons, limits, errors)
+    if accept and not errors and found.verdict == "passed":
+        for one in left:
+            verb.accept(one, placed[one])
+        first = list(placed)
+    _answer(found, errors, _paths(placed, first), store, out, writes)
+
+
+class _Files:
+    """What is written for CI systems beside the answer."""
+
+    def __init__(self, *, junit: Path | None, summary: Path | None, fail_open: bool) -> None:
+        self._junit, self._summary, self.fail_open = junit, summary, fail_open
+
+    def check(self) -> None:
+        """Finds out before minutes of work what cannot be written."""
+        from edgekit.core.files import check_writable
+
+        for path in (self._junit, self._summary):
+            if path is not None:
+                check_writable(path)
+
+    def write(self, found: Gate, out: Output) -> None:
+        """JUnit XML, the step's summary, and annotations where GitHub runs us."""
+        import os
+
+        from edgekit.core import files
+        from edgekit.report.github import step_summary, workflow_commands
+        from edgekit.report.junit import junit_xml
+
+        if self._junit is not None:
+            files.write_bytes(self._junit, junit_xml(found, fail_inconclusive=self.fail_open))
+        if self._summary is not None:
+            with self._summary.open("a", encoding="utf-8") as stream:  # what other steps have written stays
+                stream.write(step_summary(found))
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            for line in workflow_commands(found, fail_inconclusive=self.fail_open):
+                out.line(line)
+
+
+def _limits(latency: str, memory: str, size: str, max_drop: str) -> GateLimits:
+    from edgekit.measure.gate import GateLimits
+
+    def bound(text: str, option: str) -> float | None:
+        return None if text == _OFF else fraction(text, option)
+
+    try:
+        drop = None if max_drop == _OFF else float(max_drop)
+    except ValueError:
+        drop = -1.0
+    if drop is not None and not 0 <= drop <= 100:
+        raise UsageError(f"--max-drop {max_drop!r}: percentage points, 0 to 100, or off", hint="--max-drop 0.5")
+    return GateLimits(
+        latency=bound(latency, "--latency"), memory=bound(memory, "--memory"), size=bound(size, "--size"), max_drop=drop
+    )
+
+
+def _compared(
+    names: Sequence[str], work: Work[tuple[Comparison, ...]], reach: Reach, out: Output
+) -> tuple[list[Comparison], list[EdgekitError]]:
+    """What came of every board; of a single one an error ends the command."""
+    from edgekit.cli.fleet import side_by_side
+
+    if len(names) == 1:
+        return list(work(names[0], reach, out.on_event)), []
+    outcomes = side_by_side(out, names, work, reach=reach)
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    return [one for outcome in outcomes for one in outcome.result or ()], errors
+
+
+def _decided(comparisons: Sequence[Comparison], limits: GateLimits, errors: Sequence[EdgekitError]) -> Gate:
+    from edgekit.measure.gate import judge_gate
+
+    if not comparisons:
+        raise errors[0]
+    return judge_gate(comparisons, limits)
+
+
+def _answer(
+    found: Gate,
+    errors: Sequence[EdgekitError],
+    accepted: Sequence[str],
+    store: Store,
+    out: Output,
+    writes: _Files,
+) -> None:
+    """Keeps, shows and writes what was decided; ends with its status."""
+    from edgekit.core.errors import StoreError
+    from edgekit.core.notice import Notice
+    from edgekit.measure.gate import to_gate_document
+    from edgekit.report.gated import gate_sentence, gate_table
+
+    notices: list[Notice] = []
+    document: dict[str, Any] = {**to_gate_document(found), "sentence": gate_sentence(found), "accepted": list(accepted)}
+    document["comparisons"] = []
+    for comparison in found.comparisons:
+        kept, more = keep(comparison, store)
+        document["comparisons"].append(kept)
+        notices += more
+    for name in dict.fromkeys(one.device for one in found.comparisons):
+        own = [one for one in found.comparisons if one.device == name]
+        try:
+            store.add(
+                "gate",
+                {**document, "comparisons": [one for one in document["comparisons"] if one["device"] == name]},
+                device=name,
+                model=", ".join(one.candidate.model.name for one in own),
+                model_sha256=own[0].candidate.model.sha256,
+                verdict=found.verdict,
+            )
+        except StoreError as error:  # what was decided must be seen even where it cannot be kept
+            notices.append(Notice(code="not-stored", message=error.message, hint=error.hint or ""))
+    if errors:
+        document |= error_document(errors[0])
+    out.notices(tuple(dict.fromkeys(notices)))
+    writes.write(found, out)
+    out.answer(document, gate_table(found), *(f"baseline now: {path}" for path in accepted))
+    for one in errors:
+        out.complain(one)
+    if found.verdict == "failed":
+        exit_with(7)
+    if errors:
+        exit_with(errors[0].exit_code)
+    if found.verdict == "invalid" or (found.verdict == "inconclusive" and writes.fail_open):
+        exit_with(8)
+
+
+def _paths(placed: dict[Path, Path], accepted: Sequence[Path]) -> list[str]:
+    return [str(placed[one]) for one in accepted]
