@@ -236,7 +236,7 @@ def test_what_is_no_date_is_a_usage_error() -> None:
             "faster: latency × 0.912 (0.905–0.921), 10 pairs",
         ),
         ("comparison", {"ratio": None, "ci95": None, "pairs": 0}, "faster, 0 pairs"),
-        ("gate", {"reasons": ["latency 1.08 is above 1.05", "size"]}, "faster: latency 1.08 is above 1.05"),
+        ("gate", {"checks": [{"outcome": "faster", "message": "latency × 1.08"}]}, "faster: latency × 1.08"),
         (
             "selftest",
             {"false_alarm_rate": 0.0, "detectable": 0.018},
