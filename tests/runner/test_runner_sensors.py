@@ -231,11 +231,12 @@ def test_the_sampler_and_its_programs_end_with_the_runner(number, runner, reques
     # the second time: by the sampler, which waits for it when the runner is killed
     played("vcgencmd", f"echo $$ >> '{asked}'; case $1 in get_throttled) {second(tmp_path)} ;; *) echo x=1 ;; esac")
     with runner.started(request_of(min_s=30.0, max_s=30.0)) as process:
-        for _ in range(600):
-            if (tmp_path / "hangs").exists():
+        hangs = tmp_path / "hangs"
+        for _ in range(1500):
+            if hangs.exists() and hangs.read_text().endswith("\n"):
                 break
             time.sleep(0.02)
-        started = [*children(process.pid), int((tmp_path / "hangs").read_text())]
+        started = [*children(process.pid), int(hangs.read_text())]
         assert len(started) == 2
         process.send_signal(number)
         process.wait(timeout=10)
