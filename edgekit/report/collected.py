@@ -75,7 +75,8 @@ class Collected:
         store: where it is from, without any password.
         wanted: what was asked for, as (option, value).
         created: when, ISO 8601 in UTC.
-        measurements: the newest of each board, model, runtime and thread count; by board, then quickest first.
+        measurements: the newest that may be used of each board, model, runtime and thread count; by board, then
+            quickest first.
         artifacts: the newest of each name.
         histories: rows of two points and more, each of one model on one board under the same circumstances.
         left_out: what the report does not show, and why.
@@ -136,7 +137,7 @@ def collect(
         on = None if kind == "artifact" else device
         return list(store.list(limit=None, query=Query(kind=kind, device=on, model=model, since=since)))
 
-    measurements = _newest(found("measurement"), _circumstances)
+    measurements, passed_over = _usable(found("measurement"))
     kept_before = {result.model_sha256: result.document for result in reversed(store.list("artifact", limit=None))}
     deployments = _newest(found("deployment"), lambda result: (result.device, result.document.get("name")))
     artifacts = _newest(found("artifact"), lambda result: result.model)
@@ -145,7 +146,7 @@ def collect(
         artifacts = [result for result in artifacts if result.model_sha256 in there]
     held = [_held(store, result, kept_before) for result in measurements]
     held.sort(key=lambda one: (one.emulated, one.board, one.document["latency"]["median_ns"] or 0))
-    left_out = [
+    left_out = passed_over + [
         f"{len(rows)} {name}; the newest {DRAWN} are drawn, the others are in the tables only"
         for name, rows in (("measurements", held), ("models", artifacts))
         if len(rows) > DRAWN
@@ -174,6 +175,30 @@ def _newest(results: Iterable[StoredResult], key: Callable[[StoredResult], objec
     for result in results:
         found.setdefault(key(result), result)
     return list(found.values())
+
+
+def _usable(results: Iterable[StoredResult]) -> tuple[list[StoredResult], list[str]]:
+    """The newest that may be used of each, and in words the newer ones that may not."""
+    rows: dict[object, list[StoredResult]] = {}
+    for result in results:
+        rows.setdefault(_circumstances(result), []).append(result)
+    chosen, told = [], []
+    for row in rows.values():
+        newest = row[0]
+        found = next((result for result in row if result.verdict != "invalid"), newest)
+        chosen.append(found)
+        if found is not newest:
+            threads = words.count(newest.document["num_threads"], "thread")
+            reason = next(iter(newest.document["reasons"]), "no reason was kept")
+            told.append(
+                f"{words.model(newest.model)} on {newest.device}, {threads}: measured again on {_when(newest)}, but "
+                f"invalid ({reason}); shown is the measurement of {_when(found)}."
+            )
+    return chosen, told
+
+
+def _when(result: StoredResult) -> str:
+    return f"{result.created[:16].replace('T', ' ')} UTC"
 
 
 def _circumstances(result: StoredResult) -> object:

@@ -155,7 +155,9 @@ def _against_float(best: Held, there: Sequence[Held], collected: Collected) -> s
     for result in collected.comparisons:
         shas = {_sha(result.document.get("baseline")), result.model_sha256}
         if result.device == best.result.device and shas == {before.result.model_sha256, best.result.model_sha256}:
-            return f"Compared in pairs with {before.model}: {result.verdict} (ratio {result.document.get('ratio')})."
+            ratio = result.document.get("ratio")
+            shown = f" (latency × {ratio:.3f})" if isinstance(ratio, float) else ""
+            return f"Compared in pairs with {before.model}: {result.verdict}{shown}."
     if before.document["verdict"] != "valid" or best.document["verdict"] != "valid":
         return f"How it compares with {before.model} cannot be told: not both measurements are valid."
     latencies = (before.document["latency"], best.document["latency"])

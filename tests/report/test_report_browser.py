@@ -1,4 +1,4 @@
-"""The page in a real browser: no errors, no requests, clean for axe in light, in dark and on a phone, usable by keys."""
+"""The page in a real browser: no errors, no requests, clean for axe in light, dark and on a phone, usable by keys."""
 
 from __future__ import annotations
 

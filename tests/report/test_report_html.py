@@ -303,3 +303,14 @@ def test_the_same_store_makes_the_same_page_but_for_the_time(tmp_path: Path):
     store.add_measurement(measurement())
     first, second = (re.sub(r"2\d{3}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d\+00:00)?", "", report(store).text) for _ in range(2))
     assert first == second
+
+
+def test_a_newer_measurement_that_is_invalid_is_named_and_the_newest_usable_one_is_shown():
+    store = open_store()
+    good = store.add_measurement(measurement())
+    store.add_measurement(measurement(samples=make_samples(finite=False)))
+    found = collect(store)
+    assert [held.result.id for held in found.measurements] == [good]
+    (told,) = found.left_out
+    assert told.startswith("digits-int8 on pi4, 1 thread: measured again on ")
+    assert "but invalid (" in told

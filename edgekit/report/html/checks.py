@@ -102,6 +102,8 @@ def _told(result: StoredResult) -> str:
     names = f"{words.model(result.model)} against {words.model(_side(document, 'baseline'))} on {result.device}"
     word = "less" if change < 0 else "more"
     pairs = f"{document.get('pairs')} pairs"
+    if _whole(document):
+        pairs += f", {words.circumstances(document['candidate'])} a side"
     how = f"ratio {document['ratio']:.3f}{sure}, {pairs}"
     return f"{names}: {result.verdict}; it takes {percent(abs(change))} {word} time ({how})."
 

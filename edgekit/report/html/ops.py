@@ -41,7 +41,7 @@ def ops(result: StoredResult, name: str) -> Chart | None:
             colour = plots.ORANGE if op.get("delegated") is False else plots.BLUE
             axes.barh(row, time * scale, height=0.62, color=colour, linewidth=0)
             axes.annotate(
-                f"{units.duration(time)}  {time / whole:.0%}".replace("%", " %"),
+                f"{units.duration(time)} · {time / whole:.0%}".replace("%", " %"),
                 (time * scale, row),
                 xytext=(5, 0),
                 textcoords="offset points",
@@ -85,7 +85,8 @@ def _takeaway(result: StoredResult, ranked: Sequence[_Op], whole: float, outside
     board = (
         f" {result.device} is emulated: the times say nothing about a real board." if document.get("emulated") else ""
     )
-    return f"{told.replace('%', ' %')} {runtime}, {threads}.{board}"
+    runs = f", {words.count(document['runs'], 'run')}" if isinstance(document.get("runs"), int) else ""
+    return f"{told.replace('%', ' %')} {runtime}, {threads}{runs}.{board}"
 
 
 def _table(result: StoredResult, ranked: Sequence[_Op], whole: float) -> Table:
@@ -97,12 +98,16 @@ def _table(result: StoredResult, ranked: Sequence[_Op], whole: float) -> Table:
             f"{float(op['elapsed_ns']) / whole * 100:.1f} %",
             {True: "yes", False: "no"}.get(op.get("delegated"), words.NOTHING),  # type: ignore[arg-type]  # any JSON value
             units.count(op["macs"]) if op.get("macs") else words.NOTHING,
+            str(op.get("hint") or words.NOTHING),
         )
         for op in ranked
     )
     caption = f"Ops of {words.model(result.model)} on {result.device}"
     return Table(
-        caption=caption, headers=("layer", "op", "time", "share", "delegated", "MACs"), rows=rows, right=(2, 3, 5)
+        caption=caption,
+        headers=("layer", "op", "time", "share", "delegated", "MACs", "hint"),
+        rows=rows,
+        right=(2, 3, 5),
     )
 
 

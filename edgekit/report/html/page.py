@@ -99,9 +99,10 @@ def _summary(collected: Collected) -> Section:
     return Section(
         name="summary",
         title="Summary",
-        lead=(*lead, *collected.left_out),
+        lead=lead,
         alarms=_alarms(collected),
         answers=answers(collected),
+        parts=(Part(notes=collected.left_out),) if collected.left_out else (),
     )
 
 
@@ -176,7 +177,7 @@ def _measurements(measurements: Sequence[Held]) -> Table:
         sort.append(tuple(-1 if value is None else value for _, value in cells))
     headers = ("model", "board", "threads", "latency ±95 %", "verdict", "p90", "cold start", "memory", "size", "score")
     return Table(
-        caption="All measurements",
+        caption="Every model, board and thread count, with its verdict",
         headers=(*headers, "processes", "runtime"),
         rows=tuple(rows),
         right=(2, 3, 5, 6, 7, 8, 9, 10),
