@@ -38,7 +38,8 @@ def spread(samples: Samples, _: BoardLimits) -> Iterator[Reason]:
     if odd:
         which = ", ".join(str(i + 1) for i in odd)
         make = unstable if len(odd) > 1 else note
-        yield make("outliers", f"process {which} lies far from the others")
+        who = f"process {which} lies" if len(odd) == 1 else f"processes {which} lie"
+        yield make("outliers", f"{who} far from the others")
 
 
 def steadiness(samples: Samples, _: BoardLimits) -> Iterator[Reason]:
