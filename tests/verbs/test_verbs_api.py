@@ -65,6 +65,7 @@ def test_the_public_names_are_these_and_all_of_them_work():
 
 def test_importing_edgekit_imports_nothing_heavy():
     heavy = ("numpy", "tensorflow", "keras", "tf_keras", "typer", "rich", "paramiko", "sqlalchemy", "ai_edge_litert")
+    heavy += ("matplotlib", "jinja2")
     assert printed(f"import edgekit, sys; print([name for name in {heavy!r} if name in sys.modules])") == "[]"
 
 
