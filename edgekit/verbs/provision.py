@@ -67,7 +67,7 @@ def provision(
         DeviceError: not reachable, not trusted, busy.
     """
     reach = reach or Reach()
-    wanted = check_runtime(runtime)
+    wanted = check_runtime(runtime, onnx=True)
     target = reach.target(device)
     supplied = {"library": library, "benchmark_model": benchmark_model}
     given = {key: path for key, path in supplied.items() if path is not None}

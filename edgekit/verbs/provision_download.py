@@ -83,7 +83,7 @@ def download_runtimes(
         UsageError: unknown board, no ABI is known, a version that is none.
         DependencyError: something cannot be downloaded.
     """
-    wanted = check_runtime(runtime)
+    wanted = check_runtime(runtime, onnx=True)
     reach = reach or Reach()
     abi = abi or (reach.target(device).profile.abi if device else None)
     if abi not in ABIS:

@@ -68,11 +68,15 @@ def asked_runtimes(names: str | Sequence[str], artifacts: Sequence[Artifact]) ->
     return found
 
 
-def check_runtime(name: str) -> RuntimeName:
+def check_runtime(name: str, *, onnx: bool = False) -> RuntimeName:
     """The runtime's name, if there is one of that name.
 
+    Args:
+        name: as the user wrote it.
+        onnx: the one for .onnx files is meant too.
+
     Raises:
-        UsageError: there is none.
+        UsageError: there is none, or it runs no .tflite files.
     """
     from edgekit.core.suggest import unknown
     from edgekit.device import provision
@@ -81,6 +85,11 @@ def check_runtime(name: str) -> RuntimeName:
     if name not in known:
         message, hint = unknown("runtime", name, known)
         raise UsageError(message, hint=hint)
+    if name == ONNX and not onnx:
+        raise UsageError(
+            f"{ONNX} runs .onnx files, and only `edgekit benchmark` and `edgekit devices provision` know it",
+            hint="leave out --runtime",
+        )
     return cast("RuntimeName", name)
 
 

@@ -136,6 +136,11 @@ def test_an_onnx_file_is_refused_where_only_tflite_can_be_used(tmp_path):
     assert "edgekit benchmark" in caught.value.hint
 
 
+def test_the_runtime_of_onnx_files_is_refused_where_tflite_files_run(model):
+    with pytest.raises(UsageError, match=r"onnxruntime runs \.onnx files"):
+        edgekit.deploy(model, device="local", runtime="onnxruntime")
+
+
 def test_f58_a_delegate_that_took_no_op_is_not_named_and_the_verdict_says_so(tmp_path):
     model = tiny_tflite.write(tmp_path, tiny_tflite.cast("int32", "int64"))
     (one,) = measured(model, runtime="litert").measurements
