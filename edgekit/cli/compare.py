@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -54,6 +55,7 @@ def compare(
     from edgekit.results.store import open_store
     from edgekit.verbs.compare import comparing
 
+    _no_results(baseline, candidate)
     chosen = make_pair_plan(
         plan, margin=fraction(margin, "--margin"), num_runs=num_runs, warmup_runs=warmup_runs, seed=seed
     )
@@ -72,6 +74,21 @@ def compare(
         found = _several(names, work, reach, store, out)
     if any(one.verdict in ("inconclusive", "invalid") for one in found):
         exit_with(8)
+
+
+def _no_results(*given: Path) -> None:
+    """Kept results are no files.
+
+    Raises:
+        UsageError: one of them is meant.
+    """
+    for one in given:
+        if re.fullmatch(r"[0-9a-f]{6,12}", str(one)) and not one.exists():
+            raise UsageError(
+                f"{one} is no file; if it is a result's id: what was not run in pairs is not compared, the board may "
+                "have been another one that day",
+                hint="edgekit results history MODEL --device NAME tells changes over time, with that reservation",
+            )
 
 
 def _several(names: Sequence[str], work: Work[Comparison], reach: Reach, store: Store, out: Output) -> list[Comparison]:

@@ -79,6 +79,12 @@ def test_a_board_that_failed_its_self_test_is_named_wherever_it_is_listed(edgeki
         assert "selftest-failed" in {warning["code"] for warning in ran.document["warnings"]}
 
 
+def test_ids_of_results_are_sent_to_the_history(edgekit: Edgekit) -> None:
+    ran = edgekit("compare", "57a1d69b", "604dea77", "--json")
+    assert ran.status == 2
+    assert "results history" in str(ran.error["hint"])
+
+
 @pytest.mark.slow
 def test_the_command_compares_a_model_with_itself_and_shows_both_sides(edgekit: Edgekit) -> None:
     model = write(edgekit.folder, "model.tflite", 6)
