@@ -110,11 +110,34 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """What the board is, and what runs on it; None: it does not tell.
+
+    Attributes:
+        board: as it names itself; ``revision``: of a Raspberry Pi.
+        os_name: for people; ``os_build``: its maker's name for this build of it.
+        kernel, libc: with their versions.
+        cpu: kind of the cores, the fastest first.
+    """
+
+    board: str | None
+    revision: str | None
+    os_name: str | None
+    os_build: str | None
+    kernel: str | None
+    libc: str | None
+    cpu: str | None
+    memory_total_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """One model on one board with one thread count: figures, what they depend on, and whether they may be used.
 
     Attributes:
         device: the board's name; ``emulated``: it is none, its processor is a program.
+        system: the board and its software; None: nobody asked.
+        cpus: cores that the processes could run on.
         iterations: fewest measured inferences of a process.
         samples: the raw trials; not part of the document, kept in a file of their own.
     """
@@ -136,6 +159,8 @@ class Measurement:
     notices: tuple[Notice, ...]
     created: str
     samples: Samples
+    system: System | None = None
+    cpus: tuple[int, ...] = ()
 
 
 def measurement_from(
@@ -145,6 +170,7 @@ def measurement_from(
     model: MeasuredModel,
     limits: BoardLimits | None = None,
     notices: Sequence[Notice] = (),
+    system: System | None = None,
 ) -> Measurement:
     """Derives everything from samples; the same samples give the same measurement.
 
@@ -154,6 +180,7 @@ def measurement_from(
         model: what ran.
         limits: the board's, for the verdict.
         notices: what else the user should know about it.
+        system: the board and its software.
     """
     verdict = judge(samples, limits)
     timed = samples.latency
@@ -176,6 +203,8 @@ def measurement_from(
         notices=tuple(notices),
         created=samples.created,
         samples=samples,
+        system=system,
+        cpus=every[0].cpus if every else (),
     )
 
 

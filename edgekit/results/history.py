@@ -220,8 +220,8 @@ def _breaks(before: StoredResult, after: StoredResult) -> tuple[str, ...]:
 
 def _os_build(document: Mapping[str, Any]) -> Any:
     """The build of the board's system; of older results nothing is known, and unknown is no other than unknown."""
-    before = _of(_of(document, "facts"), "before")
-    return before.get("os_build") or before.get("kernel")
+    system = _of(document, "system")
+    return system.get("os_build") or system.get("kernel")
 
 
 _CONDITIONS = (

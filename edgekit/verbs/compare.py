@@ -128,7 +128,6 @@ def compare_on(
     """
     from edgekit.measure.compare import compare_pairs, score_change
     from edgekit.measure.emulated import refuse_emulated_board
-    from edgekit.measure.measurement import measurement_from
     from edgekit.measure.pairs import collect_pairs
     from edgekit.verbs.ready import make_ready, push_model
 
@@ -136,8 +135,5 @@ def compare_on(
     threads = board.profile.num_threads if num_threads is None else num_threads
     ready = [make_ready(board, push_model(board, one), num_threads=threads) for one in (baseline, candidate)]
     pairs = collect_pairs(*ready, plan=plan, read_now=board.read_now, on_event=on_event)
-    sides = [
-        measurement_from(samples, device=board.device.name, model=one.model, limits=one.limits, notices=one.notices)
-        for samples, one in zip((pairs.baseline, pairs.candidate), ready, strict=True)
-    ]
+    sides = [one.measurement(samples) for samples, one in zip((pairs.baseline, pairs.candidate), ready, strict=True)]
     return compare_pairs(pairs, *sides, margin=plan.margin, score=score_change(baseline.manifest, candidate.manifest))

@@ -227,7 +227,6 @@ def _looking_at(board: Board | ReachedBoard) -> ReadNow:
 def _collected(rows: _Rows, plan: Plan, on_event: EventSink, *, read_now: ReadNow, one_runtime: bool) -> BoardBenchmark:
     """Runs what is ready, and puts figures and failures in order."""
     from edgekit.measure.collect import Collected, collect_many
-    from edgekit.measure.measurement import measurement_from
 
     collected: Collected[_Key] = Collected()
     if rows.ready:
@@ -242,15 +241,7 @@ def _collected(rows: _Rows, plan: Plan, on_event: EventSink, *, read_now: ReadNo
     for key, error in collected.errors.items():
         rows.leave_out(key.model, key.runtime, key.threads, error)
     measurements = tuple(
-        measurement_from(
-            samples[key],
-            device=rows.device,
-            model=one.model,
-            limits=one.limits,
-            notices=(*one.notices, *notices.get(key, ())),
-        )
-        for key, one in rows.ready.items()
-        if key in samples
+        one.measurement(samples[key], notices=notices.get(key, ())) for key, one in rows.ready.items() if key in samples
     )
     measured = set() if one_runtime else {key.model for key in samples}
     errors = tuple(row.error for row in rows.not_measured if row.model not in measured)

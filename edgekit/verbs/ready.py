@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from edgekit.core.artifact import Artifact
     from edgekit.core.notice import Notice
+    from edgekit.device.facts import Facts
     from edgekit.device.profile import Sensors
     from edgekit.device.run import PushedSamples
     from edgekit.measure.conditions import BoardLimits
-    from edgekit.measure.measurement import MeasuredModel
+    from edgekit.measure.measurement import MeasuredModel, Measurement, System
+    from edgekit.measure.samples import Samples
     from edgekit.measure.turn import Run
     from edgekit.runner.protocol import Job, SensorSources
     from edgekit.verbs.boards import Board
@@ -50,6 +52,7 @@ class Ready:
         limits: the board's, and whether this model's outputs must repeat.
         notices: what the user should know.
         starts_cold: its runner can drop cached pages before a start.
+        device, system: where it is ready.
     """
 
     run: Run
@@ -57,7 +60,22 @@ class Ready:
     model: MeasuredModel
     limits: BoardLimits
     notices: tuple[Notice, ...]
+    device: str
+    system: System
     starts_cold: bool = False
+
+    def measurement(self, samples: Samples, *, notices: tuple[Notice, ...] = ()) -> Measurement:
+        """What samples of this model on this board say; ``notices``: what was found on the way."""
+        from edgekit.measure.measurement import measurement_from
+
+        return measurement_from(
+            samples,
+            device=self.device,
+            model=self.model,
+            limits=self.limits,
+            notices=(*self.notices, *notices),
+            system=self.system,
+        )
 
 
 def push_model(board: Board, artifact: Artifact, *, at: str | None = None) -> PushedModel:
@@ -124,6 +142,8 @@ def make_ready(
         model=_measured(pushed.artifact, pushed.sha256),
         limits=dataclasses.replace(board.limits, deterministic=not is_stateful(pushed.artifact)),
         notices=(*board.notices, *pushed.samples.notices, *affinity.notices),
+        device=board.device.name,
+        system=_system(board.facts),
         starts_cold=board.runtime.runner == "payload",
     )
 
@@ -159,6 +179,21 @@ def _count_ops(artifact: Artifact) -> int | None:
         return sum(op.subgraph == 0 for op in read_tflite(artifact.path).ops)
     except EdgekitError:
         return None
+
+
+def _system(facts: Facts) -> System:
+    from edgekit.measure.measurement import System
+
+    return System(
+        board=facts.model,
+        revision=facts.revision,
+        os_name=facts.os_name,
+        os_build=facts.os_build,
+        kernel=facts.kernel,
+        libc=" ".join(filter(None, (facts.libc, facts.libc_version))) or None,
+        cpu=facts.cpu_model,
+        memory_total_bytes=facts.memory_total_bytes,
+    )
 
 
 def is_stateful(artifact: Artifact) -> bool:

@@ -81,7 +81,6 @@ def selftest_on(
 ) -> SelfTest:
     """:func:`selftest` of an open board."""
     from edgekit.measure.emulated import refuse_emulated_board
-    from edgekit.measure.measurement import measurement_from
     from edgekit.measure.plan import Plan
     from edgekit.measure.selftest import self_test
     from edgekit.verbs.ready import make_ready, push_model
@@ -91,10 +90,7 @@ def selftest_on(
     ready = make_ready(board, push_model(board, artifact), num_threads=threads)
     plan = Plan(name="selftest", processes=MOST_PROCESSES, memory_processes=0, cold_processes=0, min_s=1.0)
     samples = _collect(ready, plan, max_time_s, board.read_now, on_event)
-    measurement = measurement_from(
-        samples, device=board.device.name, model=ready.model, limits=ready.limits, notices=ready.notices
-    )
-    return self_test(measurement, margin=margin)
+    return self_test(ready.measurement(samples), margin=margin)
 
 
 def _collect(ready: Ready, plan: Plan, max_time_s: float, read_now: ReadNow, on_event: EventSink) -> Samples:

@@ -13,6 +13,16 @@ from edgekit.report.collected import Held
 from edgekit.report.html.chart import Table
 from edgekit.results.record import StoredResult
 
+_SYSTEM = {
+    "board": "board",
+    "revision": "revision",
+    "cpu": "cores",
+    "os_name": "system",
+    "os_build": "system's build",
+    "kernel": "kernel",
+    "libc": "C library",
+}
+
 
 def facts(held: Sequence[Held]) -> tuple[tuple[str, str], ...]:
     """Names and values of one board: its profile, and how it was when it was measured last.
@@ -22,6 +32,7 @@ def facts(held: Sequence[Held]) -> tuple[tuple[str, str], ...]:
     """
     newest = max(held, key=lambda one: one.result.created)
     state = (newest.document.get("facts") or {}).get("before") or {}
+    system = newest.document.get("system") or {}
     trials = newest.samples.latency if newest.samples else ()
     frequencies = state.get("frequency_hz") or ()
     found: list[tuple[str, Any]] = [
@@ -41,7 +52,8 @@ def facts(held: Sequence[Held]) -> tuple[tuple[str, str], ...]:
             units.size(state["memory_available_bytes"]) if state.get("memory_available_bytes") else None,
         ),
         ("boot", state.get("boot_id")),
-        *((name.replace("_", " "), state[name]) for name in ("kernel", "os_build", "uptime_s") if state.get(name)),
+        *((name, system[key]) for key, name in _SYSTEM.items() if system.get(key)),
+        ("memory", units.size(system["memory_total_bytes"]) if system.get("memory_total_bytes") else None),
     ]
     return tuple((name, "this board does not tell" if value in (None, "") else str(value)) for name, value in found)
 
