@@ -178,6 +178,7 @@ def test_an_unstable_measurement_is_said_first_and_never_recommended(page: Page)
 
 
 def test_a_failed_gate_is_said_first(page: Page):
+    assert "8.1 % slower (95 % interval 6.2 to 9.9 %), 5 % is allowed" in page.text
     assert page.text.index("A gate failed: digits-int8 on pi4.") < page.text.index("Latency and score local")
 
 

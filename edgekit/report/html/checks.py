@@ -34,11 +34,12 @@ def checks(collected: Collected) -> tuple[Check, ...]:
     if collected.comparisons:
         chart = (ratios(known),) if known else ()
         others = [result for result in collected.comparisons if result not in known]
-        tables = (_decisions("Comparisons without a ratio", others),) if others else ()
-        found.append(Check(name="compared", title="Compared in pairs", charts=chart, tables=tables))
+        without = (_decisions("Comparisons without a ratio", others),) if others else ()
+        found.append(Check(name="compared", title="Compared in pairs", charts=chart, tables=without))
     for name, title, results in (("gates", "Gates", collected.gates), ("selftests", "Self-tests", collected.selftests)):
         if results:
-            found.append(Check(name=name, title=title, charts=(), tables=(_decisions(title, results),)))
+            tables = (_decisions(title, results), *_looked_at(results))
+            found.append(Check(name=name, title=title, charts=(), tables=tables))
     return tuple(found)
 
 
@@ -153,6 +154,18 @@ def _decisions(caption: str, results: Sequence[StoredResult]) -> Table:
         for result in results
     )
     return Table(caption=caption, headers=("model", "board", "verdict", "in short", "reasons", "when (UTC)"), rows=rows)
+
+
+def _looked_at(results: Sequence[StoredResult]) -> tuple[Table, ...]:
+    """Each figure that a gate held against its limit."""
+    rows = tuple(
+        tuple(str(one.get(name) or words.NOTHING) for name in ("model", "device", "name", "outcome", "message"))
+        for result in results
+        for one in result.document.get("checks") or ()
+        if isinstance(one, Mapping)
+    )
+    headers = ("model", "board", "figure", "outcome", "because")
+    return (Table(caption="Figures that gates looked at", headers=headers, rows=rows),) if rows else ()
 
 
 def _pair(result: StoredResult, limit: int) -> str:
