@@ -91,10 +91,12 @@ class Edgekit:
         env: Mapping[str, str] | None = None,
         columns: int = 80,
         answers: tuple[str, ...] = (),
+        ctrl_c_at: str = "",
     ) -> Ran:
         """Runs it with all three streams on one terminal; what it showed is ``out``.
 
-        ``answers``: each is typed when a line that ends in ``": "`` waits for it.
+        ``answers``: each is typed when a line that ends in ``": "`` waits for it; so is Ctrl-C, when it shows
+        ``ctrl_c_at``.
         """
         pid, terminal = pty.fork()
         if pid == 0:
@@ -115,6 +117,9 @@ class Edgekit:
                 shown += block
                 if waiting and shown.endswith(b": "):
                     os.write(terminal, f"{waiting.pop(0)}\n".encode())
+                if ctrl_c_at and ctrl_c_at.encode() in shown:
+                    os.write(terminal, b"\x03")
+                    ctrl_c_at = ""
         os.close(terminal)  # a command that still waits for an answer gets SIGHUP
         return Ran(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode().replace("\r\n", "\n"), "")
 
