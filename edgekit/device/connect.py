@@ -35,12 +35,17 @@ class Device:
         self.target = target
         self.transport = transport
 
+    @property
+    def named_root(self) -> str:
+        """The workspace as it is written down, maybe below ``~/``; of this machine, its absolute path."""
+        if self.target.is_local and self.target.workspace is None:
+            return str(data_dir() / "workspace")
+        return self.target.workspace or self.profile.workspace
+
     @functools.cached_property
     def root(self) -> str:
         """The workspace's absolute path on the board; asks the board once for its home folder."""
-        wanted = self.target.workspace or self.profile.workspace
-        if self.target.is_local and self.target.workspace is None:
-            return str(data_dir() / "workspace")
+        wanted = self.named_root
         if wanted.startswith("/"):
             return wanted
         done = self.transport.run(["sh", "-c", "cd && pwd -P"], timeout_s=20)
@@ -63,8 +68,7 @@ class Device:
         Raises:
             DeviceError: it does not answer.
         """
-        wanted = self.root if self.target.is_local else self.target.workspace or self.profile.workspace
-        found = gather(self.transport, self.profile, workspace=wanted)
+        found = gather(self.transport, self.profile, workspace=self.named_root)
         if found.home and found.home.startswith("/") and found.workspace:
             self.__dict__.setdefault("root", found.workspace)  # the board is not asked for its home folder again
         if not self.target.is_local:

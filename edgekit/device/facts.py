@@ -55,7 +55,6 @@ class Facts:
         battery: Android's; None: the board does not tell, or has none.
         fixed_performance: Android can hold its clocks where they can be sustained; None: the board does not tell.
         boot_id: changes with every boot.
-        tuned: a command of ours has changed settings of the board, and not put them back yet.
         container: ``docker``, ``lxc``, … where our commands run inside one.
         emulator: ``QEMU`` where an ARM board is one that is emulated; its times say nothing about a real board.
     """
@@ -98,7 +97,6 @@ class Facts:
     thermal_status: int | None = None
     battery: Battery | None = None
     fixed_performance: bool | None = None
-    tuned: bool = False
 
     @property
     def temperature_c(self) -> float | None:
@@ -181,7 +179,6 @@ def from_sections(said: dict[str, str], sensors: Sensors = Sensors()) -> Facts: 
         clock_hz=now.clock_hz,
         boot_id=parse.line(said, "boot_id"),
         uptime_s=parse.first_number(said.get("uptime", "")),
-        tuned=parse.line(said, "tuned") is not None,
         container=parse.container(said),
         emulator=parse.emulator(
             machine, said.get("emulator", "") + said.get("compatible", ""), cpu_text, parse.properties(said)

@@ -100,7 +100,6 @@ done < /proc/1/cgroup
 section home; home=$(cd && pwd -P); say "$home"
 case $workspace in '~/'*) workspace=${home%/}/${workspace#??} ;; esac
 section workspace; say "$workspace"
-section tuned; [ -e "$workspace/tune.journal" ] && say yes
 section disk; d=$workspace
 while [ ! -d "$d" ] && [ "$d" != "${d%/*}" ]; do d=${d%/*}; done
 df -Pk "${d:-/}"

@@ -32,7 +32,7 @@ _END_S = 0.5  # from a killed command to the news that its holder has ended
 
 
 @contextlib.contextmanager
-def held(device: Device, *, purpose: str, wait_s: float | None = None, on_event: EventSink) -> Iterator[None]:
+def held(device: Device, *, purpose: str, wait_s: float | None = None, on_event: EventSink) -> Iterator[bool]:
     """Locks a board for a block of code. Within it, every command on the board runs under the lock.
 
     The lock ends with the block, with this process however it ends, and where the board hears nothing of us for
@@ -44,6 +44,9 @@ def held(device: Device, *, purpose: str, wait_s: float | None = None, on_event:
         wait_s: how long to wait for somebody else; None: not at all; ``math.inf``: as long as it takes.
         on_event: hears whom we wait for.
 
+    Yields:
+        Whether somebody before has tuned the board and not put it back: :func:`edgekit.device.tune.restore` does.
+
     Raises:
         BusyError: somebody else uses it; ``details`` has the owner.
         DeviceError: the board cannot be locked, and nothing was run; or, within the block, the lock was lost.
@@ -53,7 +56,7 @@ def held(device: Device, *, purpose: str, wait_s: float | None = None, on_event:
     beat = _Heartbeat(hold)
     device.transport = GuardedTransport(bare, hold, grant, name=device.name)
     try:
-        yield
+        yield grant.tuned
     finally:
         device.transport = bare
         beat.stop()
@@ -89,6 +92,7 @@ class _Grant:
 
     Attributes:
         way: ``flock``, ``busybox``, ``toybox``, ``perl``, ``python3`` or ``links``.
+        tuned: there is a journal of settings that were not put back.
     """
 
     pid: str
@@ -97,6 +101,7 @@ class _Grant:
     program: str
     lock: str
     mark: str
+    tuned: bool
 
     def guarded(self, argv: Sequence[str]) -> list[str]:
         """The command that runs ``argv`` under this lock."""
@@ -227,9 +232,11 @@ def _attempt(device: Device, purpose: str, wait: int) -> tuple[Hold, _Grant] | B
     hold = device.transport.hold(_holder(device, str(wait), purpose=purpose, mark=mark), timeout_s=wait + _SLACK_S)
     try:
         state, *fields = hold.said.split("\t")
-        if state == "held" and len(fields) == 5:
-            pid, born, way, program, lock = fields
-            return hold, _Grant(pid=pid, born=born, way=way, program=program, lock=lock, mark=mark)
+        if state == "held" and len(fields) == 6:
+            pid, born, way, program, lock, tuned = fields
+            return hold, _Grant(
+                pid=pid, born=born, way=way, program=program, lock=lock, mark=mark, tuned=tuned == "tuned"
+            )
         about = "\t".join(fields)
         if state not in ("busy", "left"):
             raise _refused(device.name, about or hold.said)
@@ -244,7 +251,8 @@ def _attempt(device: Device, purpose: str, wait: int) -> tuple[Hold, _Grant] | B
 def _holder(device: Device, mode: str, *, purpose: str, mark: str) -> list[str]:
     # of this machine only, and for who says so: test suites that run side by side
     folder = os.environ.get("EDGEKIT_LOCK_DIR", "") if device.target.is_local else ""
-    return ["sh", "-c", HOLDER, mark, mode, str(LIMIT_S), about_us(device.name, purpose), folder]
+    words = [mode, str(LIMIT_S), about_us(device.name, purpose), folder, device.named_root]
+    return ["sh", "-c", HOLDER, mark, *words]
 
 
 def _refused(name: str, why: str) -> DeviceError:

@@ -58,8 +58,9 @@ except BlockingIOError: sys.exit(1)' "$2" 7<&"$1"
     "links": "false",
 }
 
-# $0 mark, $1 seconds to wait for others or `look`, $2 limit in seconds, $3 what to tell the others, $4 folder or ''.
-# First line, fields parted by tabs: held PID BORN WAY PROGRAM LOCK | busy ABOUT | left ABOUT | refused WHY | free
+# $0 mark, $1 seconds to wait for others or `look`, $2 limit in seconds, $3 what to tell the others, $4 folder or '',
+# $5 our folder, maybe below `~/`. First line, fields parted by tabs:
+# held PID BORN WAY PROGRAM LOCK as-it-was|tuned | busy ABOUT | left ABOUT | refused WHY | free
 HOLDER = (
     _COMMON
     + "grab() { case $way in "
@@ -70,7 +71,7 @@ LC_ALL=C; export LC_ALL
 umask 022
 PATH=/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin:/system/bin:/system/xbin:/data/data/com.termux/files/usr/bin
 export PATH
-main=$$ wait=$1 limit=$2 about=$3 folder=$4
+main=$$ wait=$1 limit=$2 about=$3 folder=$4 workspace=$5
 refuse() { printf 'refused\t%s\n' "$*"; exit 0; }
 
 if [ -n "$folder" ]; then
@@ -234,6 +235,10 @@ rm -f "$owner" 2>/dev/null
 why=$( (set -C; printf '%s %s %s\n' "$main" "$me" "$about" > "$owner") 2>&1) ||
   refuse "$owner cannot be written: ${why##*: }; is the disk full?"
 
+case $workspace in '~/'*) workspace=$(cd && pwd -P)/${workspace#??} ;; esac
+tuned=as-it-was; [ ! -e "$workspace/tune.journal" ] || tuned=tuned
+left=
+
 # Ends us when nothing was heard for a while: a server does not notice that a network is gone
 watch() {
   exec 9<&-
@@ -247,8 +252,22 @@ watch() {
     while kill -0 "$sleeping" 2>/dev/null; do wait "$sleeping"; done
   done
   living "$main" "$me" || exit 0  # the next holder is at work, maybe
-  clear_jobs "$lock:$0" && forget
+  end
   kill -KILL "$main"
+}
+end() {
+  clear_jobs "$lock:$0" || left=yes
+  untune
+  [ -n "$left" ] || forget
+}
+# What the client has changed of the board's settings and did not come to put back (edgekit/device/tune_script.py); a
+# board that does not let it be done must not stay locked for it
+untune() {
+  [ -f "$workspace/tune.journal" ] && [ -f "$workspace/tune.sh" ] || return 0
+  sh "$workspace/tune.sh" restore "$workspace" 8<&- 9<&- &
+  tries=50
+  while kill -0 $! 2>/dev/null && [ "$tries" -gt 0 ]; do tries=$((tries - 1)); nap; done
+  kill -KILL $! 2>/dev/null
 }
 forget() {
   rm -f "$owner"
@@ -258,13 +277,13 @@ forget() {
 # exec, for a shell keeps what a redirection of a function replaces: nobody would see the end of our output
 (exec < /dev/null > /dev/null 2>&1; watch) &
 watching=$!
-printf 'held\t%s\t%s\t%s\t%s\t%s\n' "$main" "$me" "$way" "$program" "$lock"
+printf 'held\t%s\t%s\t%s\t%s\t%s\t%s\n' "$main" "$me" "$way" "$program" "$lock" "$tuned"
 while IFS= read -r line; do
   kill -USR1 "$watching" 2>/dev/null && still_ours || break
 done
 exec > /dev/null 2>&1
 kill -TERM "$watching"
-clear_jobs "$lock:$0" && forget
+end
 exit 0
 """
 )

@@ -1,8 +1,9 @@
 """Holds a board's clocks where they are for the length of a measurement, and puts back what was there before.
 
-What is changed is written to a journal in the workspace on the board first. Whoever comes next finds it there and puts
-the settings back, whatever became of us: the client killed, the connection cut. A journal from before the last start of
-the board is only removed: neither setting outlives a start.
+What is changed is written to a journal in the workspace on the board first, and whatever becomes of us the settings are
+put back: where the client is killed or the connection cut, by the lock's holder on the board before it lets go
+(:mod:`edgekit.device.lock_script`); where that was killed too, by the next command that locks the board. A journal from
+before the last start of the board is only removed: no setting outlives a start.
 
 Governors: Linux, Documentation/admin-guide/pm/cpufreq.rst. Android: AOSP, ``PowerManagerShellCommand.java``.
 """
@@ -31,9 +32,10 @@ class Setting:
 
     Attributes:
         outcome: ``set``; ``already``: it was as wanted; ``denied``; ``unsupported``; ``restored``; ``changed``:
-            somebody else has changed it since, and it was left; ``failed``: it could not be put back.
+            somebody else has changed it since, and it was left; ``failed``: it could not be put back; ``left``:
+            nothing was changed, because something of an earlier command could not be put back.
         value: the one that was there before; of ``changed`` the one that is there.
-        path: the file of a governor, or ``fixed-performance``.
+        path: the file of a governor or of a least clock, or ``fixed-performance``.
     """
 
     outcome: str
@@ -41,17 +43,49 @@ class Setting:
     path: str
 
     @property
-    def name(self) -> str:
-        """For people: ``governor of policy4``."""
-        return "fixed performance mode" if self.path == _FIXED else f"governor of {self.path.split('/')[-2]}"
+    def kind(self) -> str:
+        """For people: ``governor``."""
+        if self.path == _FIXED:
+            return "fixed performance mode"
+        return "governor" if self.path.endswith("/scaling_governor") else "least clock"
+
+    @property
+    def owner(self) -> str:
+        """``policy4``, or ``cpu4``; of a phone as a whole, nothing."""
+        *_, above, folder, _ = ("", "", *self.path.split("/"))
+        return "" if self.path == _FIXED else above if folder == "cpufreq" else folder
+
+    @property
+    def text(self) -> str:
+        """Its value, for people."""
+        return f"{int(self.value) / 1000:.0f} MHz" if self.value.isdigit() else self.value
+
+
+def _listed(settings: Sequence[Setting], words: str = "") -> str:
+    """``governor of policy0, policy4 (was schedutil)``: those that are alike together.
+
+    Args:
+        settings: some.
+        words: ``(was {})``, with a place for the value.
+    """
+    together: dict[tuple[str, str], list[str]] = {}
+    for one in settings:
+        together.setdefault((one.kind, words.format(one.text)), []).append(one.owner)
+    found = []
+    for (kind, value), owners in together.items():
+        named = ", ".join(filter(None, owners))
+        found.append(" ".join(filter(None, (kind, f"of {named}" if named else "", value))))
+    return "; ".join(found)
 
 
 @contextmanager
 def tuned(device: Device, on_event: EventSink) -> Iterator[tuple[Notice, ...]]:
-    """Within the block every core's governor is ``performance``, and a phone is in its fixed performance mode.
+    """Within the block every core's governor is ``performance`` and its least clock the highest allowed one, and a
+    phone is in its fixed performance mode.
 
-    What the user may not change stays as it is, and a notice has the command that would. ``sudo`` is used where it asks
-    for no password. Nothing else of the board is touched.
+    All cores, for those beside the measured ones drive what they share with them. What the user may not change stays as
+    it is, and a notice has the command that would. ``sudo`` is used where it asks for no password. Nothing else of the
+    board is touched.
 
     Args:
         device: locked.
@@ -77,12 +111,11 @@ def restore(device: Device) -> tuple[Notice, ...]:
     back = [one for one in found if one.outcome == "restored"]
     notices = []
     if back:
-        settings = ", ".join(f"{one.name} to {one.value}" for one in back)
         notices.append(
             Notice(
                 code="tuning-restored",
                 message=f"{device.name}: a command that had tuned the board ended without putting it back; "
-                f"done now: {settings}",
+                f"done now: {_listed(back, 'to {}')}",
                 hint="",
             )
         )
@@ -103,7 +136,7 @@ def _put_back(device: Device, on_event: EventSink) -> None:
 
 
 def _run(device: Device, mode: str) -> tuple[Setting, ...]:
-    done = device.transport.run(["sh", "-c", TUNE, "tune", mode, device.root], timeout_s=_TIMEOUT_S)
+    done = device.transport.run(["sh", "-c", TUNE, "tune", mode, device.root, TUNE], timeout_s=_TIMEOUT_S)
     if done.exit_status != 0:
         raise DeviceError(
             f"{device.name}: the board could not be tuned: {done.complaint or f'exit status {done.exit_status}'}",
@@ -117,24 +150,31 @@ def _told(name: str, found: Sequence[Setting]) -> tuple[Notice, ...]:
     """What was done, and what was not."""
     notices = []
     if done := [one for one in found if one.outcome == "set"]:
-        text = ", ".join(f"{one.name} (was {one.value})" for one in done)
+        text = _listed(done, "(was {})")
         notices.append(
-            Notice(code="tuned", message=f"{name}: tuned while it was measured: {text}; put back afterwards", hint="")
+            Notice(code="tuned", message=f"{name}: tuned while it was measured, and put back afterwards: {text}")
         )
     if denied := [one for one in found if one.outcome == "denied"]:
-        text = ", ".join(one.name for one in denied)
-        governors = [one.path for one in denied if one.path != _FIXED]
-        command = f"echo {_WANTED} | sudo tee {' '.join(governors)}" if governors else "adb shell as the user shell"
+        governors = [one.path for one in denied if one.path.endswith("/scaling_governor")]
+        command = f"on the board: echo {_WANTED} | sudo tee {' '.join(governors)}"
         notices.append(
             Notice(
                 code="not-tuned",
-                message=f"{name}: this user may not change it: {text}",
-                hint=f"on the board: {command}",
+                message=f"{name}: this user may not change it: {_listed(denied)}",
+                hint=command if governors else "log in to the board as a user who may",
             )
         )
     if odd := [one for one in found if one.outcome == "unsupported"]:
-        text = ", ".join(f"{one.name} ({one.value})" for one in odd)
-        notices.append(Notice(code="not-tuned", message=f"{name}: the board cannot be tuned so: {text}", hint=""))
+        text = _listed(odd, "({})")
+        notices.append(Notice(code="not-tuned", message=f"{name}: the board cannot be tuned so: {text}"))
+    if any(one.outcome == "left" for one in found):
+        notices.append(
+            Notice(
+                code="not-tuned",
+                message=f"{name}: not tuned: what an earlier command has changed could not be put back first",
+                hint=f"restart the board, or put it back there; the journal is {found[0].path}",
+            )
+        )
     if not found:
         notices.append(
             Notice(
@@ -150,7 +190,7 @@ def _left(name: str, found: Sequence[Setting]) -> tuple[Notice, ...]:
     """What is not as it was."""
     notices = []
     if failed := [one for one in found if one.outcome == "failed"]:
-        text = ", ".join(f"{one.name} (was {one.value})" for one in failed)
+        text = _listed(failed, "(was {})")
         notices.append(
             Notice(
                 code="tuning-left",
@@ -159,7 +199,7 @@ def _left(name: str, found: Sequence[Setting]) -> tuple[Notice, ...]:
             )
         )
     if changed := [one for one in found if one.outcome == "changed"]:
-        text = ", ".join(f"{one.name} (now {one.value})" for one in changed)
+        text = _listed(changed, "(now {})")
         notices.append(
             Notice(
                 code="tuning-left",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.core.errors import UsageError
-from edgekit.core.events import EventSink, task
+from edgekit.core.events import Event, EventSink, task
 from edgekit.core.notice import Notice
 from edgekit.device.affinity import Affinity, choose_cpus
 from edgekit.device.connect import Device, connect
@@ -83,14 +83,22 @@ class Reach:
         return device
 
     @contextmanager
-    def lock(self, device: Device, on_event: EventSink) -> Iterator[None]:
+    def lock(self, device: Device, on_event: EventSink) -> Iterator[tuple[Notice, ...]]:
         """Nobody else uses the board within the block; see :func:`edgekit.device.lock.held`.
+
+        What a lost command has left tuned is put back first.
+
+        Yields:
+            What the user should know of that.
 
         Raises:
             BusyError: somebody else uses it, and went on for longer than :attr:`wait_s`.
         """
-        with held(device, purpose=self.purpose, wait_s=self.wait_s, on_event=on_event):
-            yield
+        with held(device, purpose=self.purpose, wait_s=self.wait_s, on_event=on_event) as left_tuned:
+            found = restore(device) if left_tuned else ()
+            for notice in found:
+                on_event(Event(state="note", task="tune", message=notice.message))
+            yield found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,17 +177,15 @@ def reach_board(name: str, reach: Reach, on_event: EventSink) -> Iterator[Reache
     target = reach.target(name)
     with task(f"connect to {name}", on_event):
         device = reach.connect(target)
-    with device, reach.lock(device, on_event):
+    with device, reach.lock(device, on_event) as restored:
         facts = device.facts()
         profile, notices = _profile_of(target, facts)
-        if facts.tuned:
-            notices = (*notices, *restore(device))
         with tuned(device, on_event) if reach.tune else nullcontext(()) as tuning:
             yield ReachedBoard(
                 device=device,
                 profile=profile,
-                facts=device.facts() if facts.tuned or reach.tune else facts,
-                notices=(*target.notices, *notices, *tuning),
+                facts=device.facts() if reach.tune else facts,
+                notices=(*target.notices, *restored, *notices, *tuning),
             )
 
 

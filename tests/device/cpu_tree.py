@@ -35,12 +35,14 @@ class CpuTree:
                 "scaling_governor": governor,
                 "scaling_available_governors": "powersave performance schedutil",
                 "cpuinfo_max_freq": khz,
+                "scaling_max_freq": khz,
+                "scaling_min_freq": khz // 4,
                 "scaling_cur_freq": khz // 2,
             }
             for name, value in rows.items():
                 (policy / name).write_text(f"{value}\n")
-            if writable:
-                (policy / "scaling_governor").chmod(0o666)
+                if writable and name in ("scaling_governor", "scaling_min_freq"):
+                    (policy / name).chmod(0o666)
             for core in group:
                 (folder / f"cpu{core}").mkdir()
                 (folder / f"cpu{core}" / "online").write_text(f"{int(core not in offline)}\n")
@@ -56,6 +58,11 @@ class CpuTree:
         """Policy → what its governor is now."""
         found = sorted(self.folder.glob("cpufreq/policy*/scaling_governor"))
         return {path.parent.name: path.read_text().strip() for path in found}
+
+    def least_clocks(self) -> dict[str, int]:
+        """Policy → its least clock now, in kHz."""
+        found = sorted(self.folder.glob("cpufreq/policy*/scaling_min_freq"))
+        return {path.parent.name: int(path.read_text()) for path in found}
 
     def change(self, policy: str, governor: str) -> None:
         """Somebody on the board does this."""
