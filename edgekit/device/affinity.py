@@ -43,10 +43,10 @@ def choose_cpus(name: str, profile: Profile, facts: Facts, num_threads: int) -> 
         num_threads: of the interpreter.
 
     Raises:
-        DeviceError: the profile names a core that is not there, or not online.
+        DeviceError: the profile names a core that is not there, not online, or not for this user.
     """
     if profile.cpus:
-        _check_online(name, profile, facts)
+        _check_usable(name, profile, facts)
         return Affinity(
             cpus=profile.cpus,
             reason=f"the profile {profile.name} names them",
@@ -67,18 +67,28 @@ def choose_cpus(name: str, profile: Profile, facts: Facts, num_threads: int) -> 
 
 
 def _big(facts: Facts) -> tuple[int, ...]:
-    """The cores with the highest clock, where others have a lower one; empty: all are alike, or nobody knows."""
-    clocks = {core.cpu: core.max_hz for core in facts.cores if core.max_hz is not None}
-    if len(clocks) < len(facts.cores) or not clocks:
+    """The usable cores with the highest clock, where others have a lower one; empty: all are alike, or nobody knows."""
+    usable = [core for core in facts.cores if not facts.allowed_cpus or core.cpu in facts.allowed_cpus]
+    clocks = {core.cpu: core.max_hz for core in usable if core.max_hz is not None}
+    if len(clocks) < len(usable) or not clocks:
         return ()
     highest = max(clocks.values())
     fast = tuple(sorted(cpu for cpu, clock in clocks.items() if clock >= highest * (1 - _ALIKE)))
     return fast if len(fast) < len(clocks) else ()
 
 
-def _check_online(name: str, profile: Profile, facts: Facts) -> None:
+def _check_usable(name: str, profile: Profile, facts: Facts) -> None:
     online = [core.cpu for core in facts.cores]
     gone = [cpu for cpu in profile.cpus if cpu not in online]
+    barred = [cpu for cpu in profile.cpus if facts.allowed_cpus and cpu not in facts.allowed_cpus]
+    if barred and not gone:
+        raise DeviceError(
+            f"{name}: the profile {profile.name!r} says to run on core{'s' * (len(profile.cpus) > 1)} "
+            f"{_listed(profile.cpus)}, and this user's processes are kept off {_listed(barred)} there "
+            f"(they may run on {_listed(facts.allowed_cpus)})",
+            hint="look for a container's cpuset, a service's CPUAffinity, or taskset; or correct `cpus` in the profile",
+            details={"cpus": list(profile.cpus), "allowed": list(facts.allowed_cpus)},
+        )
     if online and gone:
         raise DeviceError(
             f"{name}: the profile {profile.name!r} says to run on core{'s' * (len(profile.cpus) > 1)} "

@@ -42,6 +42,8 @@ class Facts:
         cpu_features: the kernel's flags of the first core.
         cores: those that are online, with their clocks where the kernel has cpufreq; ``clusters``: those of one kind
             with one highest clock together.
+        allowed_cpus: cores that the user's processes may run on, online or not (a container, or ``taskset``, may leave
+            some out); empty: the board does not tell.
         memory_total_bytes, memory_available_bytes: as the kernel estimates them.
         home: home folder of the user; ``workspace``: our folder there, absolute, whether it exists or not.
         disk_free_bytes: what the user may still write where the workspace is or will be.
@@ -92,6 +94,7 @@ class Facts:
     compatible: tuple[str, ...] = ()
     revision: str | None = None
     clusters: tuple[CoreGroup, ...] = ()
+    allowed_cpus: tuple[int, ...] = ()
     sensor_c: float | None = None
     cooling: dict[str, int] = field(default_factory=dict)
     thermal_status: int | None = None
@@ -162,6 +165,7 @@ def from_sections(said: dict[str, str], sensors: Sensors = Sensors()) -> Facts: 
         cpu_features=features,
         cores=cores,
         clusters=clusters,
+        allowed_cpus=cpu.cpu_list(said.get("allowed", "")),
         memory_total_bytes=memory.get("MemTotal"),
         memory_available_bytes=memory.get("MemAvailable"),
         home=parse.line(said, "home"),

@@ -110,6 +110,17 @@ def cores(text: str, cpuinfo_text: str = "") -> tuple[Core, ...]:
     return tuple(found[cpu] for cpu in sorted(found))
 
 
+def cpu_list(text: str) -> tuple[int, ...]:
+    """``0-3,6`` as the kernel writes lists of cores; empty where it is something else."""
+    found: list[int] = []
+    for part in text.strip().split(","):
+        first, _, last = part.partition("-")
+        if not _is_number(first) or not _is_number(last or first) or int(last or first) > 4095:
+            return ()
+        found.extend(range(int(first), int(last or first) + 1))
+    return tuple(found)
+
+
 def groups(found: tuple[Core, ...]) -> tuple[CoreGroup, ...]:
     """Cores of one kind and one highest clock together, in the order of their first number."""
     together: dict[tuple[str | None, int | None], list[int]] = {}

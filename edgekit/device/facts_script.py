@@ -84,6 +84,8 @@ for d in /sys/devices/system/cpu/cpu[0-9]*; do
   get "$d/cpufreq/scaling_cur_freq"; now=$v
   get "$d/regs/identification/midr_el1"; say "${d##*/cpu} $max $now $v"
 done
+section allowed
+while read -r name v; do [ "$name" = Cpus_allowed_list: ] && say "$v"; done < /proc/self/status
 tree=/sys/firmware/devicetree/base; [ -d $tree ] || tree=/proc/device-tree
 section model; get $tree/model; [ "$v" = - ] || say "$v"
 section compatible; tr '\000' '\n' < $tree/compatible || show $tree/compatible

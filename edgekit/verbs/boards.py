@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,10 +95,13 @@ class Reach:
             BusyError: somebody else uses it, and went on for longer than :attr:`wait_s`.
         """
         with held(device, purpose=self.purpose, wait_s=self.wait_s, on_event=on_event) as left_tuned:
-            found = restore(device) if left_tuned else ()
-            for notice in found:
-                on_event(Event(state="note", task="tune", message=notice.message))
-            yield found
+            yield restore(device) if left_tuned else ()
+
+
+def tell(notices: Sequence[Notice], on_event: EventSink) -> None:
+    """Says notices as progress, where what a command returns has no place for them."""
+    for notice in notices:
+        on_event(Event(state="note", task="tune", message=notice.message))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from edgekit.device.provision_plan import Plan
 from edgekit.device.provision_remove import Removed, remove_lock_files, remove_workspace
 from edgekit.device.provision_stock import read_supplied
 from edgekit.device.target import Target
-from edgekit.verbs.boards import Reach
+from edgekit.verbs.boards import Reach, tell
 from edgekit.verbs.runtimes import check_runtime
 
 
@@ -89,11 +89,11 @@ def provision(
         plan = plan_runtime(opened, facts, runtime=wanted)
         if dry_run:
             return Provisioned(plan=plan, runtime=None, notices=target.notices)
-        with reach.lock(opened, on_event):
+        with reach.lock(opened, on_event) as restored:
             ready = prepare_runtime(opened, facts, runtime=wanted, on_event=on_event)
     if given:
         _remember(device, {key: str(getattr(target, key)) for key in given})
-    return Provisioned(plan=plan, runtime=ready, notices=(*target.notices, *ready.notices))
+    return Provisioned(plan=plan, runtime=ready, notices=(*target.notices, *restored, *ready.notices))
 
 
 def remove_from_board(device: str, *, reach: Reach | None = None, on_event: EventSink = ignore) -> Removed:
@@ -108,7 +108,8 @@ def remove_from_board(device: str, *, reach: Reach | None = None, on_event: Even
     with task(f"connect to {device}", on_event):
         opened = reach.connect(target)
     with opened, task("remove edgekit from the board", on_event):
-        with reach.lock(opened, on_event):
+        with reach.lock(opened, on_event) as restored:
+            tell(restored, on_event)
             gone = remove_workspace(opened)
         remove_lock_files(opened)
     return gone

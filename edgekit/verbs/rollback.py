@@ -57,12 +57,13 @@ def rollback(
         UsageError: several models are deployed and none is named; no release can have that name, or is called ``to``.
     """
     from edgekit.device import releases
-    from edgekit.verbs.boards import Reach
+    from edgekit.verbs.boards import Reach, tell
 
     if name is not None:
         releases.check_name(name)
     way = reach or Reach()
-    with way.connect(way.target(device)) as board, way.lock(board, on_event):
+    with way.connect(way.target(device)) as board, way.lock(board, on_event) as restored:
+        tell(restored, on_event)
         name = _named(board, name)
         before = releases.state(board.workspace, name)
         release = releases.rollback(board.workspace, name, to=to)

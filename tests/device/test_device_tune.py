@@ -19,9 +19,12 @@ from sshd_board import Sshd
 
 from edgekit.core.errors import DeviceError
 from edgekit.core.events import Event, ignore
+from edgekit.device.affinity import choose_cpus
 from edgekit.device.connect import connect
+from edgekit.device.facts_cpu import Core, cpu_list
+from edgekit.device.profile import load_profile, profile_paths, read_profile
 from edgekit.device.target import resolve
-from edgekit.verbs.boards import Reach, reach_board
+from edgekit.verbs.boards import Reach, reach_board, tell
 from edgekit.verbs.provision import remove_from_board
 from edgekit.verbs.rollback import rollback
 
@@ -193,6 +196,7 @@ def test_f60_after_everything_of_ours_was_killed_the_next_command_restores_from_
             assert tree.governors() == AS_BEFORE
             assert codes(reached.notices) == ["tuning-restored"]
             assert reached.facts.governor == "schedutil"
+            tell(reached.notices, said.append)
     elif command == "roll back":
         with pytest.raises(DeviceError, match="nothing is deployed"):
             rollback(device="pi4", reach=Reach(wait_s=60.0), on_event=said.append)
@@ -361,6 +365,56 @@ def test_f59_a_core_that_was_unplugged_is_refused_by_the_profiles_mask_and_left_
         _affinity(reached, 2)
 
 
+def test_f59_cores_that_the_users_processes_are_kept_off_are_refused_or_left_out(monkeypatch, tmp_path):
+    core = os.cpu_count() or 1
+    one = sorted(os.sched_getaffinity(0))[0]
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {one})  # what a container's cpuset does to all that runs in it
+    try:
+        with reach_board("local", Reach(), ignore) as reached:
+            facts = reached.facts
+    finally:
+        os.sched_setaffinity(0, before)
+    assert facts.allowed_cpus == (one,)
+    clocks = tuple(Core(cpu=cpu, max_hz=(1 + cpu) * 10**9, current_hz=None) for cpu in range(core + 2))
+    facts = dataclasses.replace(facts, cores=clocks)
+    generic = load_profile("generic")
+    assert choose_cpus("local", generic, facts, 1).cpus == ()
+    assert choose_cpus("local", generic, dataclasses.replace(facts, allowed_cpus=()), 1).cpus == (core + 1,)
+    with pytest.raises(DeviceError, match="kept off") as caught:
+        choose_cpus("local", dataclasses.replace(generic, cpus=(one, core + 1)), facts, 1)
+    assert caught.value.details["allowed"] == [one]
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"),
+    [
+        ("0-3", (0, 1, 2, 3)),
+        ("0,2-3,7", (0, 2, 3, 7)),
+        ("", ()),
+        ("0-x", ()),
+        ("0-99999999", ()),
+        ("-1", ()),
+        ("²", ()),
+    ],
+)
+def test_lists_of_cores_are_read_as_the_kernel_writes_them(text, cores):
+    assert cpu_list(text) == cores
+
+
+def test_every_shipped_profile_with_cores_of_several_kinds_names_the_fast_ones():
+    mixed = 0
+    for name, path in profile_paths().items():
+        profile = read_profile(path)
+        clocks = {cpu: cluster.max_mhz or 0 for cluster in profile.clusters for cpu in cluster.cpus}
+        if len(set(clocks.values())) > 1:
+            mixed += 1
+            assert set(profile.cpus) == {cpu for cpu, mhz in clocks.items() if mhz == max(clocks.values())}, name
+        else:
+            assert profile.cpus == (), name
+    assert mixed >= 2
+
+
 def test_models_run_on_the_big_cores_unless_more_threads_are_asked_for(board):
     board()
     with reach_board("pi4", Reach(), ignore) as reached:
@@ -377,9 +431,9 @@ def test_cores_that_are_nearly_alike_are_left_to_the_scheduler(board):
 
 
 def _affinity(reached, num_threads):
-    from edgekit.device.affinity import choose_cpus
-
-    return choose_cpus("pi4", reached.profile, reached.facts, num_threads)
+    # this machine's kernel lets nobody run on cores that only the board has
+    facts = dataclasses.replace(reached.facts, allowed_cpus=())
+    return choose_cpus("pi4", reached.profile, facts, num_threads)
 
 
 def _leave(tree: CpuTree, boot: str = "", *, also: str = "") -> None:
