@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edgekit.verbs.deploy import deploy
     from edgekit.verbs.diagnose import diagnose
     from edgekit.verbs.evaluate import evaluate
+    from edgekit.verbs.gate import gate
     from edgekit.verbs.inspect import audit, inspect
     from edgekit.verbs.profile import profile
     from edgekit.verbs.provision import provision
@@ -51,6 +52,7 @@ _LAZY = {
     "deploy": "edgekit.verbs.deploy",
     "diagnose": "edgekit.verbs.diagnose",
     "evaluate": "edgekit.verbs.evaluate",
+    "gate": "edgekit.verbs.gate",
     "inspect": "edgekit.verbs.inspect",
     "open_artifact": "edgekit.core.artifact",
     "open_store": "edgekit.results.store",
@@ -76,6 +78,7 @@ __all__ = [
     "distill",
     "evaluate",
     "forecast",
+    "gate",
     "inspect",
     "open_artifact",
     "open_store",

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from edgekit.core.errors import EdgekitError
     from edgekit.core.notice import Notice
     from edgekit.measure.compare import Comparison
-    from edgekit.measure.gate import Gate, GateLimits
+    from edgekit.measure.gate import Gate
+    from edgekit.measure.gate_checks import GateLimits
     from edgekit.results.store import Store
     from edgekit.verbs.boards import Reach
     from edgekit.verbs.fleet import Work
@@ -38,7 +39,8 @@ def gate(
         typer.Option(
             "--baseline",
             envvar="EDGEKIT_BASELINE",
-            help="The .tflite that is good, one for each candidate; or a folder with files of the same names.",
+            help="The .tflite that is good, one for each candidate; a folder with files of the same names; or "
+            "device:current, what is released on the board.",
         ),
     ],
     device: o.Devices = "local",
@@ -47,7 +49,8 @@ def gate(
     size: Annotated[str, typer.Option("--size", help="How much larger the file may be; or off.")] = "1%",
     max_drop: Annotated[str, typer.Option("--max-drop", help="Percentage points it may lose; or off.")] = "1",
     data: o.Data = None,
-    scale: o.Scale = None,
+    preprocessing: o.PreprocessingOptions,
+    metric: o.Metric = "auto",
     on_inconclusive: Annotated[
         str, typer.Option("--on-inconclusive", help="fail (exit status 8) or warn (0), where noise hides the answer.")
     ] = "fail",
@@ -64,6 +67,7 @@ def gate(
         str, typer.Option("--plan", envvar="EDGEKIT_PLAN", help="standard or publish; quick is refused.")
     ] = "standard",
     num_runs: o.NumRuns = None,
+    warmup_runs: o.WarmupRuns = None,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Of the order of the processes (default: drawn).")
     ] = None,
@@ -75,49 +79,72 @@ def gate(
 
     Exit status: 0 passed, 7 a regression, 8 inconclusive or not to be used, 5 a board that failed.
     """
-    from edgekit.measure.pairs import MARGIN, make_pair_plan
+    from edgekit.measure.gate import judge_gate
+    from edgekit.measure.gate_checks import no_baseline, no_board
+    from edgekit.measure.pairs import make_pair_plan
     from edgekit.results.store import open_store
-    from edgekit.verbs import gate as verb
+    from edgekit.verbs import baselines
+    from edgekit.verbs.gate import gating, scoring
 
     limits = _limits(latency, memory, size, max_drop)
     if on_inconclusive not in ("fail", "warn"):
         raise UsageError(f"--on-inconclusive {on_inconclusive!r} is neither fail nor warn")
-    chosen = make_pair_plan(plan, margin=limits.latency or MARGIN, num_runs=num_runs, seed=seed)
+    chosen = make_pair_plan(plan, num_runs=num_runs, warmup_runs=warmup_runs, seed=seed)
     names, reach = device_names(device), way.reach()
     for name in names:
         reach.target(name)  # a misspelt name is found before the models are read
-    writes = _Files(junit=junit, summary=summary, fail_open=on_inconclusive == "fail")
+    writes = _Files(junit=junit, summary=summary, fail_open=on_inconclusive == "fail", candidates=candidates)
     writes.check()
     store = open_store()
-    placed = dict(zip(candidates, verb.places(candidates, baseline), strict=True))
-    if len(placed) < len(candidates):
-        raise UsageError("a candidate is named twice", hint="name each model once")
+    baselines.check_names(candidates)
+    released = [str(one) for one in baseline] == [baselines.CURRENT]
+    if accept and released:
+        hint = f"edgekit deploy {candidates[0]} --device {names[0]}  makes it the current release"
+        raise UsageError("--accept puts files in place; what is current on a board is deployed", hint=hint)
+    placed = {} if released else dict(zip(candidates, baselines.places(candidates, baseline), strict=True))
     first = [one for one, place in placed.items() if accept and not place.exists()]
+    left = [one for one in candidates if one not in first]
+    pairs = baselines.pair_up(left, baselines.CURRENT if released else [placed[one] for one in left])
+    comparisons: list[Comparison] = []
+    errors: dict[str, EdgekitError] = {}
+    if pairs:
+        work = gating(
+            pairs,
+            boards=len(names),
+            limits=limits,
+            score=None if data is None else scoring(data, preprocessing.arguments(), metric=metric),
+            num_threads=one_thread_count(num_threads),
+            plan=chosen,
+            runtime=runtime,
+            on_event=out.on_event,
+        )
+        comparisons, errors = _compared(names, work, reach, out)
     for one in first:
-        verb.accept(one, placed[one])
-    left = [one for one in placed if one not in first]
-    if not left:
-        accepted = _paths(placed, first)
-        out.answer({"verdict": "passed", "checks": [], "accepted": accepted}, f"first baseline: {', '.join(accepted)}")
-        return
-    pairs = verb.pair_up(left, [placed[one] for one in left])
-    work = verb.gating(pairs, limits=limits, num_threads=one_thread_count(num_threads), plan=chosen, runtime=runtime)
-    if data is not None:
-        work = verb.with_scores(work, [verb.score_now(old, new, data, scale, out.on_event) for new, old in pairs])
-    comparisons, errors = _compared(names, work, reach, out)
-    found = _decided(comparisons, limits, errors)
+        baselines.accept(one, placed[one])
+    also = [no_baseline(name, _name(one)) for name in names for one in first]
+    also += [no_board(name, _name(one), error.message) for name, error in errors.items() for one in left]
+    if errors and not comparisons:
+        raise next(iter(errors.values()))
+    found = judge_gate(comparisons, limits, also=also)
     if accept and not errors and found.verdict == "passed":
         for one in left:
-            verb.accept(one, placed[one])
+            baselines.accept(one, placed[one])
         first = list(placed)
-    _answer(found, errors, _paths(placed, first), store, out, writes)
+    _answer(found, list(errors.values()), [str(placed[one]) for one in first], store, out, writes)
+
+
+def _name(model: Path) -> str:
+    return model.name.removesuffix(".tflite")
 
 
 class _Files:
     """What is written for CI systems beside the answer."""
 
-    def __init__(self, *, junit: Path | None, summary: Path | None, fail_open: bool) -> None:
+    def __init__(
+        self, *, junit: Path | None, summary: Path | None, fail_open: bool, candidates: Sequence[Path]
+    ) -> None:
         self._junit, self._summary, self.fail_open = junit, summary, fail_open
+        self._candidates = candidates
 
     def check(self) -> None:
         """Finds out before minutes of work what cannot be written."""
@@ -141,12 +168,13 @@ class _Files:
             with self._summary.open("a", encoding="utf-8") as stream:  # what other steps have written stays
                 stream.write(step_summary(found))
         if os.environ.get("GITHUB_ACTIONS") == "true":
-            for line in workflow_commands(found, fail_inconclusive=self.fail_open):
+            candidates = {_name(one): str(one) for one in self._candidates}
+            for line in workflow_commands(found, candidates, fail_inconclusive=self.fail_open):
                 out.line(line)
 
 
 def _limits(latency: str, memory: str, size: str, max_drop: str) -> GateLimits:
-    from edgekit.measure.gate import GateLimits
+    from edgekit.measure.gate_checks import GateLimits
 
     def bound(text: str, option: str) -> float | None:
         return None if text == _OFF else fraction(text, option)
@@ -157,30 +185,25 @@ def _limits(latency: str, memory: str, size: str, max_drop: str) -> GateLimits:
         drop = -1.0
     if drop is not None and not 0 <= drop <= 100:
         raise UsageError(f"--max-drop {max_drop!r}: percentage points, 0 to 100, or off", hint="--max-drop 0.5")
-    return GateLimits(
+    found = GateLimits(
         latency=bound(latency, "--latency"), memory=bound(memory, "--memory"), size=bound(size, "--size"), max_drop=drop
     )
+    if found == GateLimits(latency=None, memory=None, size=None, max_drop=None):
+        raise UsageError("every figure is off: there is nothing left to look at", hint="leave one of them on")
+    return found
 
 
 def _compared(
     names: Sequence[str], work: Work[tuple[Comparison, ...]], reach: Reach, out: Output
-) -> tuple[list[Comparison], list[EdgekitError]]:
+) -> tuple[list[Comparison], dict[str, EdgekitError]]:
     """What came of every board; of a single one an error ends the command."""
     from edgekit.cli.fleet import side_by_side
 
     if len(names) == 1:
-        return list(work(names[0], reach, out.on_event)), []
+        return list(work(names[0], reach, out.on_event)), {}
     outcomes = side_by_side(out, names, work, reach=reach)
-    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    errors = {outcome.device: outcome.error for outcome in outcomes if outcome.error is not None}
     return [one for outcome in outcomes for one in outcome.result or ()], errors
-
-
-def _decided(comparisons: Sequence[Comparison], limits: GateLimits, errors: Sequence[EdgekitError]) -> Gate:
-    from edgekit.measure.gate import judge_gate
-
-    if not comparisons:
-        raise errors[0]
-    return judge_gate(comparisons, limits)
 
 
 def _answer(
@@ -230,7 +253,3 @@ def _answer(
         exit_with(errors[0].exit_code)
     if found.verdict == "invalid" or (found.verdict == "inconclusive" and writes.fail_open):
         exit_with(8)
-
-
-def _paths(placed: dict[Path, Path], accepted: Sequence[Path]) -> list[str]:
-    return [str(placed[one]) for one in accepted]

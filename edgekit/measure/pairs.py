@@ -38,12 +38,14 @@ class PairPlan:
         looks: after so many pairs it is decided, if it can be; the last number is the most.
         margin: ratios closer to 1 than this are the same for all practical purposes; 0.02 is 2 %.
         seed: of the order; drawn, and recorded, where none is given.
+        settled: whether the log ratios so far decide; None: where they do by the margin.
     """
 
     process: Plan = STANDARD
     looks: tuple[int, ...] = paired.LOOKS
     margin: float = MARGIN
     seed: int = field(default_factory=lambda: secrets.randbelow(2**31))
+    settled: Callable[[Sequence[float]], bool] | None = None
 
     def order(self) -> tuple[tuple[Side, Side], ...]:
         """Who goes first in each pair: every two pairs are ABBA or BAAB, by lot."""
@@ -53,6 +55,12 @@ class PairPlan:
             first, second = lot.choice((SIDES, SIDES[::-1]))
             found += [(first, second), (second, first)]
         return tuple(found[: self.looks[-1]])
+
+    def decides(self, log_ratios: Sequence[float]) -> bool:
+        """Whether these pairs are enough."""
+        if self.settled is not None:
+            return self.settled(log_ratios)
+        return paired.decide(paired.interval(log_ratios), self.margin) != "inconclusive"
 
 
 def make_pair_plan(
@@ -232,10 +240,8 @@ def _timed_pairs(turns: dict[Side, Turn], order: tuple[tuple[Side, Side], ...], 
                     return index  # a pair of which only one side ran is none
                 turn.tell(f"{what}: {turn.last_median()}", fraction=fraction)
         done = look
-        if (
-            paired.decide(paired.interval(_log_ratios(*(turns[side].latency for side in SIDES))), plan.margin)
-            != "inconclusive"
-        ):
+        found = _log_ratios(*(turns[side].latency for side in SIDES))
+        if plan.decides(found):
             break
     return done
 

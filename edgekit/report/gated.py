@@ -1,10 +1,15 @@
-"""A gate on a terminal: one row a check, and the verdict in a sentence."""
+"""A gate on a terminal: one row a check, why where figures do not say it, and the verdict in a sentence."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgekit.core import units
+from edgekit.measure.compare import Change
 from edgekit.measure.gate import Gate
+from edgekit.measure.gate_checks import Check
+from edgekit.measure.measurement import to_document
 from edgekit.report import words
 from edgekit.report.clean import clean
 
@@ -12,6 +17,62 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _STYLES = {"passed": "green", "failed": "red", "inconclusive": "yellow", "invalid": "red", "skipped": "dim"}
+HEADERS = ("check", "baseline", "candidate", "change (95 % interval)", "limit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """A model on a board: its checks, and what they depend on (empty: nothing was measured)."""
+
+    device: str
+    model: str
+    checks: tuple[Check, ...]
+    circumstances: str
+
+
+def looked_at(gate: Gate) -> tuple[Looked, ...]:
+    """The checks by board and model, in the gate's order."""
+    about = {
+        (one.device, one.candidate.model.name): (
+            f"{words.circumstances(to_document(one.candidate))} a side, "
+            f"{words.count(one.pairs, 'pair')} in an order drawn by lot (seed {one.seed}); "
+            f"baseline {one.baseline.model.sha256[:12]}, candidate {one.candidate.model.sha256[:12]}"
+        )
+        for one in gate.comparisons
+    }
+    keys = dict.fromkeys((check.device, check.model) for check in gate.checks)
+    return tuple(
+        Looked(
+            device=device,
+            model=words.model(model),
+            checks=tuple(check for check in gate.checks if (check.device, check.model) == (device, model)),
+            circumstances=about.get((device, model), ""),
+        )
+        for device, model in keys
+    )
+
+
+def cells(check: Check) -> tuple[str, ...]:
+    """A check under :data:`HEADERS`."""
+    change, score = check.change, check.name == "score"
+    if check.name in ("baseline", "board"):
+        return (check.name, *[words.NOTHING] * 4)
+    return (
+        f"score ({change.name})" if score and change.name != "score" else check.name,
+        _value(change, change.baseline),
+        _value(change, change.candidate),
+        _grown(change),
+        f"-{check.limit:g} {'pp' if words.is_fraction(change.name) else '%'}"
+        if score
+        else f"+{(check.limit - 1) * 100:.3g} %",
+    )
+
+
+def why(check: Check) -> str:
+    """What a row cannot say; empty where it says all."""
+    if check.outcome == "skipped" or check.name == "board":
+        return check.message
+    return f"{check.name}: {check.why}" if check.why else ""
 
 
 def gate_sentence(gate: Gate) -> str:
@@ -24,36 +85,47 @@ def gate_sentence(gate: Gate) -> str:
         return f"invalid: {words.count(len(unusable), 'check')} could not be measured so that it may be used"
     if gate.verdict == "inconclusive":
         return f"inconclusive: {words.count(len(left), 'check')} neither shown to be worse nor to be within the limit"
+    if not gate.of("passed"):
+        return "passed: nothing was compared"
     return f"passed: {words.count(len(gate.of('passed')), 'check')}"
 
 
 def gate_table(gate: Gate) -> RenderableType:
-    """Every check with its figures, then the sentence and what it depends on."""
+    """A table for each board and model, then the sentence."""
     from rich.console import Group
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    from edgekit.measure.measurement import to_document
+    parts: list[RenderableType] = []
+    for looked in looked_at(gate):
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for header in ("", *HEADERS):
+            table.add_column(header, no_wrap=True)
+        for check in looked.checks:
+            table.add_row(Text(check.outcome, style=_STYLES[check.outcome]), *map(clean, cells(check)))
+        parts += [Text(clean(f"{looked.model} on {looked.device}"), style="bold"), table]
+        notes = [*filter(None, map(why, looked.checks)), looked.circumstances]
+        parts += [Padding(Text(clean(note), style="dim"), (0, 0, 0, 2)) for note in notes if note]
+        parts.append(Text(""))
+    return Group(*parts, Text(gate_sentence(gate), style=f"bold {_STYLES[gate.verdict]}"))
 
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    several = len({check.device for check in gate.checks}) > 1 or len({check.model for check in gate.checks}) > 1
-    table.add_column("", no_wrap=True)
-    if several:
-        table.add_column("board", no_wrap=True)
-        table.add_column("model")
-    table.add_column("check")
-    for check in gate.checks:
-        where = [clean(check.device), clean(words.model(check.model))] if several else []
-        table.add_row(Text(check.outcome, style=_STYLES[check.outcome]), *where, Text(clean(check.message)))
-    sentence = Text(gate_sentence(gate), style=f"bold {_STYLES[gate.verdict]}")
-    about = [
-        Text(
-            clean(
-                f"{words.model(one.candidate.model.name)} on {words.device(to_document(one.candidate))}: "
-                f"{words.circumstances(to_document(one.candidate))} a side; seed {one.seed}"
-            ),
-            style="dim",
-        )
-        for one in gate.comparisons
-    ]
-    return Group(table, sentence, *about)
+
+def _value(change: Change, value: float | None) -> str:
+    if change.name.endswith("_ns"):
+        return units.duration(value)
+    return units.size(value) if change.name.endswith("_bytes") else words.score(value, change.name)
+
+
+def _grown(change: Change) -> str:
+    if change.ratio is None:
+        if change.difference is None:
+            return words.NOTHING
+        if words.is_fraction(change.name):
+            return f"{change.difference * 100:+.2f} pp"
+        return f"{change.difference / change.baseline * 100:+.2f} %" if change.baseline else f"{change.difference:+.4g}"
+    text = f"{(change.ratio - 1) * 100:+.1f} %"
+    if change.ci95 is None:
+        return text
+    low, high = ((bound - 1) * 100 for bound in change.ci95)
+    return f"{text} ({low:+.1f} to {high:+.1f})"

@@ -5,10 +5,13 @@ Source: docs.github.com, "Workflow commands for GitHub Actions"; escaping as in 
 
 from __future__ import annotations
 
-from edgekit.measure.gate import Check, Gate
-from edgekit.measure.measurement import to_document
+from collections.abc import Mapping
+
+from edgekit.measure.gate import Gate
+from edgekit.measure.gate_checks import Check, Outcome
 from edgekit.report import words
 from edgekit.report.clean import clean, markdown
+from edgekit.report.gated import HEADERS, cells, looked_at, why
 
 SIGNS = {"passed": "✅", "failed": "❌", "inconclusive": "❔", "invalid": "⚠️", "skipped": "➖"}
 _HEADLINES = {
@@ -20,35 +23,49 @@ _HEADLINES = {
 
 
 def step_summary(gate: Gate) -> str:
-    """Markdown: the verdict, one row a check, and what the figures depend on."""
-    lines = [f"### {SIGNS[gate.verdict]} edgekit gate: {_HEADLINES[gate.verdict]}", ""]
-    lines += ["| | board | model | check |", "| --- | --- | --- | --- |"]
-    lines += [
-        f"| {SIGNS[check.outcome]} | {markdown(check.device)} | {markdown(words.model(check.model))} "
-        f"| {markdown(check.message)} |"
-        for check in gate.checks
+    """Markdown: the verdict, a table for each board and model with one row a check, and what the figures depend on."""
+    nothing = gate.verdict == "passed" and not gate.of("passed")
+    headline = "nothing was compared" if nothing else _HEADLINES[gate.verdict]
+    lines = [f"### {SIGNS['skipped' if nothing else gate.verdict]} edgekit gate: {headline}", ""]
+    for looked in looked_at(gate):
+        lines += [f"**{markdown(looked.model)}** on **{markdown(looked.device)}**", ""]
+        lines += [f"| | {' | '.join(HEADERS)} |", "|---|---|---:|---:|---:|---:|"]
+        lines += [
+            f"| {SIGNS[check.outcome]} {check.outcome} | {' | '.join(map(markdown, cells(check)))} |"
+            for check in looked.checks
+        ]
+        lines.append("")
+        lines += [f"* {markdown(text)}" for text in map(why, looked.checks) if text]
+        lines += ["", f"<sub>{markdown(looked.circumstances)}</sub>", ""] if looked.circumstances else [""]
+    return "\n".join(lines)
+
+
+def workflow_commands(gate: Gate, files: Mapping[str, str], *, fail_inconclusive: bool) -> list[str]:
+    """An annotation for each check that did not pass, what fails first: GitHub shows ten errors a step.
+
+    Args:
+        gate: what was decided.
+        files: model name → its file, as a path in the repository.
+        fail_inconclusive: what is neither shown to be worse nor to be within the limit is an error; else a warning.
+    """
+    order: tuple[Outcome, ...] = ("failed", "invalid", "inconclusive", "skipped")
+    told = sorted((check for check in gate.checks if check.outcome in order), key=lambda one: order.index(one.outcome))
+    return [
+        _annotation(check, files.get(check.model), fail_inconclusive)
+        for check in told
+        if check.outcome != "skipped" or check.name == "baseline"
     ]
-    lines.append("")
-    lines += [
-        f"<sub>{markdown(words.model(one.candidate.model.name))} on {markdown(one.device)}: "
-        f"{markdown(words.circumstances(to_document(one.candidate)))} a side, {one.pairs} pairs in an order drawn by "
-        f"lot (seed {one.seed}); baseline {one.baseline.model.sha256[:12]}, "
-        f"candidate {one.candidate.model.sha256[:12]}</sub>  "
-        for one in gate.comparisons
-    ]
-    return "\n".join(lines) + "\n"
 
 
-def workflow_commands(gate: Gate, *, fail_inconclusive: bool = True) -> list[str]:
-    """An annotation for each check that did not pass; skipped ones are only in the summary."""
-    told = [check for check in gate.checks if check.outcome not in ("passed", "skipped")]
-    return [_annotation(check, fail_inconclusive) for check in told]
-
-
-def _annotation(check: Check, fail_inconclusive: bool) -> str:
-    warns = check.outcome == "inconclusive" and not fail_inconclusive
-    title = _property(f"edgekit gate: {check.name} of {words.model(check.model)} on {check.device}")
-    return f"::{'warning' if warns else 'error'} title={title}::{_data(check.message)}"
+def _annotation(check: Check, file: str | None, fail_inconclusive: bool) -> str:
+    kind = "error"
+    if check.outcome == "skipped":
+        kind = "notice"
+    elif check.outcome == "inconclusive" and not fail_inconclusive:
+        kind = "warning"
+    place = f"file={_property(file)}," if file else ""
+    title = _property(f"edgekit gate, {check.outcome}: {check.name} of {words.model(check.model)} on {check.device}")
+    return f"::{kind} {place}title={title}::{_data(check.sentence)}"
 
 
 def _data(text: str) -> str:

@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from edgekit.core.version import VERSION
-from edgekit.measure.gate import Check, Gate
-from edgekit.measure.measurement import to_document
-from edgekit.report import words
+from edgekit.measure.gate import Gate
+from edgekit.measure.gate_checks import Check
 from edgekit.report.clean import clean
+from edgekit.report.gated import Looked, looked_at
 
 # what XML 1.0 cannot hold, not even written as an entity
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def junit_xml(gate: Gate, *, fail_inconclusive: bool = True) -> bytes:
+def junit_xml(gate: Gate, *, fail_inconclusive: bool) -> bytes:
     """The document, UTF-8.
 
     Args:
@@ -27,39 +27,39 @@ def junit_xml(gate: Gate, *, fail_inconclusive: bool = True) -> bytes:
         fail_inconclusive: what is neither shown to be worse nor to be within the limit counts as an error; else it is
             a test that was skipped.
     """
-    root = ElementTree.Element("testsuites", name="edgekit gate")
-    for comparison in gate.comparisons:
-        model, device = comparison.candidate.model.name, comparison.device
-        checks = [check for check in gate.checks if (check.model, check.device) == (model, device)]
-        about = {
-            "name": _text(f"{model} on {device}"),
-            "timestamp": comparison.candidate.created[:19],
-            "hostname": _text(device),
-            "time": "0",
-        }
-        suite = ElementTree.SubElement(root, "testsuite", {**about, **_counts(checks, fail_inconclusive)})
-        properties = ElementTree.SubElement(suite, "properties")
-        for name, value in {
-            "edgekit": VERSION,
-            "circumstances": words.circumstances(to_document(comparison.candidate)),
-            "baseline_sha256": comparison.baseline.model.sha256,
-            "candidate_sha256": comparison.candidate.model.sha256,
-            "pairs": str(comparison.pairs),
-            "seed": str(comparison.seed),
-        }.items():
-            ElementTree.SubElement(properties, "property", name=name, value=_text(value))
-        for check in checks:
-            _case(suite, check, fail_inconclusive)
+    groups = looked_at(gate)
+    root = ElementTree.Element("testsuites", {"name": "edgekit gate", **_counts(gate.checks, fail_inconclusive)})
+    for looked in groups:
+        _suite(root, gate, looked, fail_inconclusive)
     ElementTree.indent(root)
     text = ElementTree.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'.encode()
 
 
+def _suite(root: ElementTree.Element, gate: Gate, looked: Looked, fail_inconclusive: bool) -> None:
+    facts = {"edgekit": VERSION, "device": looked.device, "model": looked.model}
+    about = {"name": _text(f"{looked.model} on {looked.device}"), "hostname": _text(looked.device)}
+    own = (one for one in gate.comparisons if one.device == looked.device)
+    if comparison := next((one for one in own if one.candidate.model.name == looked.checks[0].model), None):
+        about["timestamp"] = comparison.candidate.created[:19]
+        facts |= {
+            "circumstances": looked.circumstances,
+            "baseline_sha256": comparison.baseline.model.sha256,
+            "candidate_sha256": comparison.candidate.model.sha256,
+            "pairs": str(comparison.pairs),
+            "seed": str(comparison.seed),
+        }
+    suite = ElementTree.SubElement(root, "testsuite", {**about, **_counts(looked.checks, fail_inconclusive)})
+    properties = ElementTree.SubElement(suite, "properties")
+    for name, value in facts.items():
+        ElementTree.SubElement(properties, "property", name=name, value=_text(value))
+    for check in looked.checks:
+        _case(suite, check, fail_inconclusive)
+
+
 def _case(suite: ElementTree.Element, check: Check, fail_inconclusive: bool) -> None:
-    case = ElementTree.SubElement(
-        suite, "testcase", name=check.name, classname=_text(f"{check.device}.{check.model}"), time="0"
-    )
-    message = _text(check.message)
+    case = ElementTree.SubElement(suite, "testcase", name=check.name, classname=_text(f"{check.device}.{check.model}"))
+    message = _text(check.sentence)
     if check.outcome == "failed":
         ElementTree.SubElement(case, "failure", message=message, type="regression").text = message
     elif check.outcome == "invalid" or (check.outcome == "inconclusive" and fail_inconclusive):
@@ -72,12 +72,12 @@ def _case(suite: ElementTree.Element, check: Check, fail_inconclusive: bool) -> 
 
 def _counts(checks: Sequence[Check], fail_inconclusive: bool) -> dict[str, str]:
     outcomes = [check.outcome for check in checks]
-    open_ones = outcomes.count("inconclusive")
+    still_open = outcomes.count("inconclusive")
     return {
         "tests": str(len(checks)),
         "failures": str(outcomes.count("failed")),
-        "errors": str(outcomes.count("invalid") + (open_ones if fail_inconclusive else 0)),
-        "skipped": str(outcomes.count("skipped") + (0 if fail_inconclusive else open_ones)),
+        "errors": str(outcomes.count("invalid") + (still_open if fail_inconclusive else 0)),
+        "skipped": str(outcomes.count("skipped") + (0 if fail_inconclusive else still_open)),
     }
 
 

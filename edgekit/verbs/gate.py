@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.core.events import ignore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from os import PathLike
 
     from edgekit.core.artifact import Artifact
-    from edgekit.core.errors import UsageError
     from edgekit.core.events import EventSink
     from edgekit.measure.compare import Change, Comparison
-    from edgekit.measure.gate import Gate, GateLimits
+    from edgekit.measure.gate import Gate
+    from edgekit.measure.gate_checks import GateLimits
     from edgekit.measure.pairs import PairPlan
     from edgekit.measure.plan import Plan
     from edgekit.verbs.boards import Reach
     from edgekit.verbs.fleet import Work
+
+    Scoring = Callable[[Artifact, Artifact, EventSink], Change]
 
 
 def gate(
@@ -30,6 +32,10 @@ def gate(
     limits: GateLimits | None = None,
     data: str | None = None,
     scale: str | float | None = None,
+    mean: str | float | Sequence[float] | None = None,
+    std: str | float | Sequence[float] | None = None,
+    preprocess: str | None = None,
+    metric: str = "auto",
     num_threads: int | None = None,
     plan: str | Plan | PairPlan = "standard",
     runtime: str = "auto",
@@ -40,28 +46,41 @@ def gate(
 
     Args:
         candidates: .tflite files or artifacts.
-        baseline: as many, in the same order; or a folder that has a file of the same name for each.
+        baseline: as many, in the same order; or a folder that has a file of the same name for each; or
+            ``device:current``: the release that is current on each board.
         device: names of boards, which work side by side.
         limits: what may grow by how much; None: 5 % latency, 5 % memory, 1 % size, 1 point of the score.
         data: rows to score both models on; None: the scores that stand in their manifests.
-        scale: of these rows; see :func:`edgekit.evaluate`.
+        scale, mean, std, preprocess, metric: of these rows; see :func:`edgekit.evaluate`.
         num_threads, plan, runtime, reach: see :func:`edgekit.compare`; ``quick`` is refused.
         on_event: hears of the progress.
+
+    Returns:
+        The verdict and what it rests on. Nothing is stored.
 
     Raises:
         UsageError: candidates and baselines do not go together, or a plan that is only indicative.
         MeasurementError: an emulated board, or one that failed its self-test; nothing was run on it.
-        ModelError, DeviceError: see :func:`edgekit.compare`.
+        ModelError, DataError, DeviceError: see :func:`edgekit.compare` and :func:`edgekit.evaluate`.
     """
-    from edgekit.measure.gate import GateLimits, judge_gate
+    from edgekit.measure.gate import judge_gate
+    from edgekit.measure.gate_checks import GateLimits
+    from edgekit.verbs.baselines import pair_up
     from edgekit.verbs.fleet import on_boards
 
     bounds = limits or GateLimits()
-    pairs = pair_up(candidates, baseline)
-    work = gating(pairs, limits=bounds, num_threads=num_threads, plan=plan, runtime=runtime)
-    if data is not None:
-        work = with_scores(work, [score_now(old, new, data, scale, on_event) for new, old in pairs])
     names = [device] if isinstance(device, str) else list(device)
+    preprocessing = {"scale": scale, "mean": mean, "std": std, "preprocess": preprocess}
+    work = gating(
+        pair_up(candidates, baseline),
+        boards=len(names),
+        limits=bounds,
+        score=None if data is None else scoring(data, preprocessing, metric=metric),
+        num_threads=num_threads,
+        plan=plan,
+        runtime=runtime,
+        on_event=on_event,
+    )
     outcomes = on_boards(names, work, on_event, reach=reach)
     for outcome in outcomes:
         if outcome.error is not None:
@@ -69,63 +88,35 @@ def gate(
     return judge_gate([one for outcome in outcomes if outcome.result for one in outcome.result], bounds)
 
 
-def pair_up(
-    candidates: str | PathLike[str] | Artifact | Sequence[str | PathLike[str] | Artifact],
-    baseline: str | PathLike[str] | Artifact | Sequence[str | PathLike[str] | Artifact],
-) -> list[tuple[Artifact, Artifact]]:
-    """Each candidate with its baseline.
-
-    Raises:
-        UsageError: not as many baselines as candidates, or a candidate named twice.
-        ModelError: a folder without a file of a candidate's name, or a file that is missing or no .tflite.
-    """
-    from edgekit.core.artifact import Artifact
-    from edgekit.core.errors import UsageError
-    from edgekit.verbs.benchmark import open_model
-
-    new = [open_model(one) for one in _listed(candidates)]
-    old = _listed(baseline)
-    if not any(isinstance(one, Artifact) for one in old):
-        old = list(places([one.path for one in new], [Path(str(one)) for one in old]))
-    if len(new) != len(old):
-        raise _not_as_many(len(new), len(old))
-    if len({one.path.resolve() for one in new}) < len(new):
-        raise UsageError("a candidate is named twice", hint="name each model once")
-    return list(zip(new, [_opened(one, place) for one, place in zip(new, old, strict=True)], strict=True))
-
-
-def places(candidates: Sequence[Path], baseline: Sequence[Path]) -> list[Path]:
-    """Where each candidate's baseline is, or would be: a folder has it under the candidate's name.
-
-    Raises:
-        UsageError: not as many baselines as candidates.
-    """
-    if len(baseline) == 1 and baseline[0].suffix != ".tflite":
-        return [baseline[0] / candidate.name for candidate in candidates]
-    if len(candidates) != len(baseline):
-        raise _not_as_many(len(candidates), len(baseline))
-    return list(baseline)
-
-
 def gating(
-    pairs: Sequence[tuple[Artifact, Artifact]],
+    pairs: Sequence[tuple[Artifact, Artifact | None]],
     *,
+    boards: int,
     limits: GateLimits,
+    score: Scoring | None = None,
     num_threads: int | None = None,
     plan: str | Plan | PairPlan = "standard",
     runtime: str = "auto",
+    on_event: EventSink = ignore,
 ) -> Work[tuple[Comparison, ...]]:
     """The work of :func:`gate` on one board, for :func:`edgekit.verbs.fleet.on_boards`.
 
+    What can be scored before any board is bothered, is.
+
     Args:
-        pairs: from :func:`pair_up`.
-        limits, num_threads, plan, runtime: see :func:`gate`.
+        pairs: from :func:`edgekit.verbs.baselines.pair_up`.
+        boards: how many there are: the more is tested, the less chance may leave to each test.
+        score: from :func:`scoring`; None: the scores that stand in the manifests.
+        limits, num_threads, plan, runtime, on_event: see :func:`gate`.
 
     Raises:
-        UsageError: see :func:`gate`.
+        UsageError, DataError, ModelError: see :func:`gate`.
     """
+    import dataclasses
+    import tempfile
+
     from edgekit.core.errors import MeasurementError
-    from edgekit.measure.pairs import MARGIN, PairPlan, make_pair_plan
+    from edgekit.verbs.baselines import current_release
     from edgekit.verbs.benchmark import check_runtime
     from edgekit.verbs.boards import open_board
     from edgekit.verbs.compare import compare_on
@@ -133,103 +124,77 @@ def gating(
     from edgekit.verbs.selftest import flagged
 
     name_of_runtime = check_runtime(runtime)
-    # pairs are added until they decide at the gate's own limit, not at that of a comparison
-    margin = limits.latency or MARGIN
-    pair_plan = plan if isinstance(plan, PairPlan) else make_pair_plan(plan, margin=margin)
-    stateful = any(is_stateful(one) for pair in pairs for one in pair)
+    pair_plan = gate_plan(plan, limits=limits, tests=boards * len(pairs))
+    stateful = any(is_stateful(one) for pair in pairs for one in pair if one is not None)
+    scores = [score(old, new, on_event) if score and old else None for new, old in pairs]
 
     def work(name: str, reach: Reach, on_event: EventSink) -> tuple[Comparison, ...]:
         if flag := flagged(name):
             raise MeasurementError(f"{flag.message}; a gate does not rest on such a board", hint=flag.hint)
-        with open_board(name, reach, name_of_runtime, on_event, stateful=stateful) as board:
-            return tuple(
-                compare_on(board, old, new, plan=pair_plan, num_threads=num_threads, on_event=on_event)
-                for new, old in pairs
-            )
+        found = []
+        with (
+            tempfile.TemporaryDirectory(prefix="edgekit-", ignore_cleanup_errors=True) as folder,
+            open_board(name, reach, name_of_runtime, on_event, stateful=stateful) as board,
+        ):
+            released = [old or current_release(board, new, Path(folder)) for new, old in pairs]
+            for (new, _), old, scored in zip(pairs, released, scores, strict=True):
+                one = compare_on(board, old, new, plan=pair_plan, num_threads=num_threads, on_event=on_event)
+                if score is not None:
+                    one = dataclasses.replace(one, score=scored or score(old, new, on_event))
+                found.append(one)
+        return tuple(found)
 
     return work
 
 
-def with_scores(work: Work[tuple[Comparison, ...]], scores: Sequence[Change]) -> Work[tuple[Comparison, ...]]:
-    """The same work, its comparisons with these scores in place of those of the manifests."""
-    import dataclasses
+def gate_plan(plan: str | Plan | PairPlan, *, limits: GateLimits, tests: int) -> PairPlan:
+    """Pairs that go on until they decide at the gate's own limit, beside the gate's other tests.
 
-    def scored(name: str, reach: Reach, on_event: EventSink) -> tuple[Comparison, ...]:
-        found = work(name, reach, on_event)
-        return tuple(dataclasses.replace(one, score=score) for one, score in zip(found, scores, strict=True))
-
-    return scored
-
-
-def score_now(
-    baseline: Artifact, candidate: Artifact, data: str, scale: str | float | None, on_event: EventSink
-) -> Change:
-    """Both models on the same rows, with LiteRT on this machine.
+    Args:
+        plan: ``standard``, ``publish``, a plan for each process, or for the pairs.
+        limits: of the gate.
+        tests: latencies that it looks at, all boards together.
 
     Raises:
-        DataError, ModelError, UsageError: see :func:`edgekit.evaluate`.
+        UsageError: a plan that is only indicative.
+    """
+    import dataclasses
+    from functools import partial
+
+    from edgekit.measure.gate import settled
+    from edgekit.measure.pairs import PairPlan, make_pair_plan
+
+    chosen = plan if isinstance(plan, PairPlan) else make_pair_plan(plan)
+    if limits.latency is None:
+        return dataclasses.replace(chosen, settled=lambda _: True)
+    return dataclasses.replace(chosen, settled=partial(settled, limit=limits.latency, tests=tests))
+
+
+def scoring(data: str, preprocessing: dict[str, str | float | Sequence[float] | None], *, metric: str) -> Scoring:
+    """Scores both models on the same rows, with LiteRT on this machine.
+
+    Args:
+        data: the rows.
+        preprocessing: scale, mean, std, preprocess.
+        metric: see :func:`edgekit.evaluate`.
     """
     from edgekit.measure.compare import Change
-    from edgekit.verbs.evaluate import evaluate
 
-    one, other = (evaluate(model.path, data=data, scale=scale, on_event=on_event) for model in (baseline, candidate))
-    known = one.value is not None and other.value is not None
-    return Change(
-        name=one.metric,
-        baseline=one.value,
-        candidate=other.value,
-        difference=None if one.value is None or other.value is None else other.value - one.value,
-        missing="" if known else "the rows have no labels",
-    )
+    def score(baseline: Artifact, candidate: Artifact, on_event: EventSink) -> Change:
+        from edgekit.core.events import task
+        from edgekit.verbs.evaluate import evaluate
 
-
-def accept(candidate: Path, place: Path) -> None:
-    """Puts a candidate, with its manifest, in its baseline's place.
-
-    Raises:
-        ModelError: no such candidate.
-        UsageError: it cannot be written there.
-    """
-    from edgekit.core import files
-    from edgekit.core.artifact import manifest_path
-    from edgekit.verbs.benchmark import open_model
-
-    artifact = open_model(candidate)
-    if place.exists() and place.resolve() == artifact.path.resolve():
-        return
-    place.parent.mkdir(parents=True, exist_ok=True)
-    files.write_bytes(place, artifact.path.read_bytes())
-    if artifact.manifest is not None:
-        files.write_bytes(manifest_path(place), manifest_path(artifact.path).read_bytes())
-    else:
-        manifest_path(place).unlink(missing_ok=True)  # it was of the model that was there before
-
-
-def _opened(candidate: Artifact, place: str | PathLike[str] | Artifact) -> Artifact:
-    from edgekit.core.artifact import Artifact
-    from edgekit.core.errors import ModelError
-    from edgekit.verbs.benchmark import open_model
-
-    if not isinstance(place, Artifact) and not Path(place).exists():
-        raise ModelError(
-            f"{candidate.path.name} has no baseline yet: {place} is not there",
-            hint=f"make it the first one: edgekit gate {candidate.path} --baseline {place} --accept",
+        values = []
+        for model in (baseline, candidate):
+            with task(f"score {model.name}", on_event):
+                values.append(evaluate(model.path, data=data, metric=metric, **preprocessing))  # type: ignore[arg-type]  # checked there
+        one, other = values
+        return Change(
+            name=one.metric,
+            baseline=one.value,
+            candidate=other.value,
+            difference=None if one.value is None or other.value is None else other.value - one.value,
+            missing="" if one.value is not None and other.value is not None else "the rows have no labels",
         )
-    return open_model(place)
 
-
-def _not_as_many(candidates: int, baselines: int) -> UsageError:
-    from edgekit.core.errors import UsageError
-
-    return UsageError(
-        f"{candidates} candidates and {baselines} baselines",
-        hint="give each candidate its --baseline, in the same order; or one folder with files of the same names",
-    )
-
-
-def _listed(
-    models: str | PathLike[str] | Artifact | Sequence[str | PathLike[str] | Artifact],
-) -> list[str | PathLike[str] | Artifact]:
-    from edgekit.core.artifact import Artifact
-
-    return [models] if isinstance(models, (str, PathLike, Artifact)) else list(models)
+    return score

@@ -30,6 +30,7 @@ PUBLIC = [
         "distill",
         "evaluate",
         "forecast",
+        "gate",
         "inspect",
     ),
     *(
