@@ -58,9 +58,9 @@ def choose_cpus(name: str, profile: Profile, facts: Facts, num_threads: int) -> 
     if num_threads > len(big):
         notice = Notice(
             code="beyond-the-big-cores",
-            message=f"{name}: {num_threads} threads on {len(big)} big cores ({_listed(big)}): the slower cores work "
-            "too, and the slowest sets the pace",
-            hint=f"see whether it is faster on the big ones alone: --num-threads {len(big)}",
+            message=f"{name}: {num_threads} threads, but only {len(big)} big core{'s' * (len(big) > 1)} "
+            f"({_listed(big)}): the slower ones work too, and the slowest sets the pace",
+            hint=f"see whether it is faster without them: --num-threads {len(big)}",
         )
         return Affinity(cpus=(), reason="more threads than big cores", notices=(notice,))
     return Affinity(cpus=big, reason="the cluster with the highest clock")
