@@ -67,7 +67,7 @@ def judge_gate(comparisons: Sequence[Comparison], limits: GateLimits, *, also: S
         also: what was not compared.
     """
     checks = [check for comparison in comparisons for check in checks_of(comparison, limits)]
-    checks = [*_held_by_holm(checks), *also]
+    checks = [*held_by_holm(checks), *also]
     outcomes = {check.outcome for check in checks}
     order: tuple[GateVerdict, ...] = ("failed", "invalid", "inconclusive")
     verdict: GateVerdict = next((one for one in order if one in outcomes), "passed")
@@ -87,7 +87,7 @@ def to_gate_document(gate: Gate) -> dict[str, Any]:
     }
 
 
-def _held_by_holm(checks: Sequence[Check]) -> list[Check]:
+def held_by_holm(checks: Sequence[Check]) -> list[Check]:
     """Latencies fail in the order of their chances, each against what the ones before it have left."""
     tested = sorted(
         (index for index, check in enumerate(checks) if check.p is not None and check.outcome != "invalid"),

@@ -156,7 +156,9 @@ def _size(comparison: Comparison, limit: float) -> Check:
         f"size {_grown(change.ratio)} ({units.size(change.baseline)} → {units.size(change.candidate)}), "
         f"the limit is {_percent(limit)}"
     )
-    return _check("size", comparison, "failed" if change.ratio > 1 + limit else "passed", change, 1 + limit, message)
+    # a growth of exactly the limit is allowed, whatever binary fractions make of it
+    outcome: Outcome = "failed" if change.ratio > 1 + limit + 1e-9 else "passed"
+    return _check("size", comparison, outcome, change, 1 + limit, message)
 
 
 #: where more is better, and percentage points are the unit
