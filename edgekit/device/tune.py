@@ -92,11 +92,11 @@ def tuned(device: Device, on_event: EventSink) -> Iterator[tuple[Notice, ...]]:
         on_event: hears if a setting could not be put back.
 
     Raises:
-        DeviceError: the board does not answer, or the journal cannot be written; nothing was changed then.
+        DeviceError: the board does not answer.
     """
-    found = _run(device, "apply")
+    found, problem = _run(device, "apply")
     try:
-        yield _told(device.name, found)
+        yield _told(device.name, found) if not problem else _untouched(device.name, problem)
     finally:
         _put_back(device, on_event)
 
@@ -107,7 +107,7 @@ def restore(device: Device) -> tuple[Notice, ...]:
     Raises:
         DeviceError: the board does not answer.
     """
-    found = _run(device, "restore")
+    found, problem = _run(device, "restore")
     back = [one for one in found if one.outcome == "restored"]
     notices = []
     if back:
@@ -119,13 +119,13 @@ def restore(device: Device) -> tuple[Notice, ...]:
                 hint="",
             )
         )
-    return (*notices, *_left(device.name, found))
+    return (*notices, *_left(device.name, found, problem))
 
 
 def _put_back(device: Device, on_event: EventSink) -> None:
     """At the end of the block; whatever ended it must not be hidden by what goes wrong here."""
     try:
-        left = [notice.message for notice in _left(device.name, _run(device, "restore"))]
+        left = [notice.message for notice in _left(device.name, *_run(device, "restore"))]
     except DeviceError as error:
         left = [
             f"{device.name}: the settings from before could not be put back ({error.message}); "
@@ -135,15 +135,22 @@ def _put_back(device: Device, on_event: EventSink) -> None:
         on_event(Event(state="note", task="tune", message=message))
 
 
-def _run(device: Device, mode: str) -> tuple[Setting, ...]:
+def _run(device: Device, mode: str) -> tuple[tuple[Setting, ...], str]:
+    """What became of each setting, and what kept the script from its end; empty: nothing."""
     done = device.transport.run(["sh", "-c", TUNE, "tune", mode, device.root, TUNE], timeout_s=_TIMEOUT_S)
-    if done.exit_status != 0:
-        raise DeviceError(
-            f"{device.name}: the board could not be tuned: {done.complaint or f'exit status {done.exit_status}'}",
-            hint="nothing was changed; measure without --tune",
-        )
+    problem = "" if done.exit_status == 0 else done.complaint or f"exit status {done.exit_status}"
     rows = [printable(row).split(" ") for row in done.text.splitlines()]
-    return tuple(Setting(outcome=row[0], value=row[1], path=row[2]) for row in rows if len(row) == 3)
+    return tuple(Setting(outcome=row[0], value=row[1], path=row[2]) for row in rows if len(row) == 3), problem
+
+
+def _untouched(name: str, problem: str) -> tuple[Notice, ...]:
+    return (
+        Notice(
+            code="not-tuned",
+            message=f"{name}: not tuned: what is there now could not be noted down on the board first: {problem}",
+            hint="the journal goes into the workspace: see to its permissions and its disk",
+        ),
+    )
 
 
 def _told(name: str, found: Sequence[Setting]) -> tuple[Notice, ...]:
@@ -186,9 +193,17 @@ def _told(name: str, found: Sequence[Setting]) -> tuple[Notice, ...]:
     return tuple(notices)
 
 
-def _left(name: str, found: Sequence[Setting]) -> tuple[Notice, ...]:
+def _left(name: str, found: Sequence[Setting], problem: str) -> tuple[Notice, ...]:
     """What is not as it was."""
     notices = []
+    if problem:
+        notices.append(
+            Notice(
+                code="tuning-left",
+                message=f"{name}: the settings from before could not be put back: {problem}",
+                hint="it is tried again by the next command on this board; a restart puts it back too",
+            )
+        )
     if failed := [one for one in found if one.outcome == "failed"]:
         text = _listed(failed, "(was {})")
         notices.append(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
+from cpu_tree import CpuTree
 from sshd_board import Sshd
 
 from edgekit.device.connect import Device, connect
@@ -73,6 +76,34 @@ def pi4(sshd_board: Sshd) -> Iterator[Device]:
     """The shared board, open."""
     with connect(resolve("pi4")) as opened:
         yield opened
+
+
+@pytest.fixture
+def cpu_board(
+    sshd_factory: Callable[..., Sshd], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., CpuTree]:
+    """Starts a board ``pi4`` with two small and two big cores; ``profile`` is TOML for its profile."""
+    profiles = tmp_path / "profiles"
+    profiles.mkdir()
+    monkeypatch.setenv("EDGEKIT_PROFILES", str(profiles))
+
+    def profile(text: str) -> None:
+        (profiles / "pi4.toml").write_text(f'title = "a board"\n{text}\n')
+
+    def start(
+        *,
+        clusters: dict[int, Sequence[int]] | None = None,
+        busybox: bool = False,
+        profile: str = "",
+        **options: Any,
+    ) -> CpuTree:
+        start.profile(profile)  # type: ignore[attr-defined]
+        tree = CpuTree(tmp_path / "cpu", clusters or {1_800_000: (0, 1), 2_400_000: (2, 3)}, **options)
+        start.started.append(sshd_factory(cpus=tree.folder, busybox=busybox))  # type: ignore[attr-defined]
+        return tree
+
+    start.started, start.profile = [], profile  # type: ignore[attr-defined]
+    return start
 
 
 @pytest.fixture

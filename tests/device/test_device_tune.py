@@ -19,16 +19,12 @@ from sshd_board import Sshd
 
 from edgekit.core.errors import DeviceError
 from edgekit.core.events import Event, ignore
-from edgekit.device.affinity import choose_cpus
 from edgekit.device.connect import connect
-from edgekit.device.facts_cpu import Core, cpu_list
-from edgekit.device.profile import load_profile, profile_paths, read_profile
 from edgekit.device.target import resolve
 from edgekit.verbs.boards import Reach, reach_board, tell
 from edgekit.verbs.provision import remove_from_board
 from edgekit.verbs.rollback import rollback
 
-BIG_LITTLE = {1_800_000: (0, 1), 2_400_000: (2, 3)}
 AS_BEFORE = {"policy0": "schedutil", "policy2": "schedutil"}
 LEAST_BEFORE = {"policy0": 450_000, "policy2": 600_000}
 TUNED = {"policy0": "performance", "policy2": "performance"}
@@ -45,22 +41,6 @@ with reach_board(sys.argv[1], Reach(tune=True, host=sys.argv[3] or None), ignore
     print("tuned", flush=True)
     time.sleep(600)
 """
-
-
-@pytest.fixture
-def board(sshd_factory: Callable[..., object], tmp_path: Path) -> Callable[..., CpuTree]:
-    """A board with such cores; its name is pi4."""
-
-    def start(**options: object) -> CpuTree:
-        folder = tmp_path / f"cpu{len(list(tmp_path.iterdir()))}"
-        clusters = options.pop("clusters", BIG_LITTLE)
-        busybox = options.pop("busybox", False)
-        tree = CpuTree(folder, clusters, **options)  # type: ignore[arg-type]
-        start.started.append(sshd_factory(cpus=folder, busybox=busybox))
-        return tree
-
-    start.started = []
-    return start
 
 
 @contextlib.contextmanager
@@ -88,18 +68,6 @@ def codes(notices: object) -> list[str]:
     return [notice.code for notice in notices if notice.code.startswith(("tun", "not-tuned"))]  # type: ignore[attr-defined]
 
 
-def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    """The board's profile of the same name says this."""
-    (tmp_path / "profiles").mkdir()
-    (tmp_path / "profiles" / "pi4.toml").write_text(f'title = "a board"\n{text}\n')
-    monkeypatch.setenv("EDGEKIT_PROFILES", str(tmp_path / "profiles"))
-
-
-@pytest.fixture(autouse=True)
-def _any_abi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    profile(tmp_path, monkeypatch, "")
-
-
 def journal(name: str = "pi4") -> str:
     """What the journal on the board says; empty: there is none."""
     with connect(resolve(name)) as device:
@@ -123,8 +91,8 @@ def _with_sudo(board: Sshd) -> None:
     subprocess.run(["nsenter", "-m", "-t", str(board.process.pid), "sh", "-c", script], check=True)
 
 
-def test_governors_are_performance_within_the_block_and_as_before_after_it(board):
-    tree = board()
+def test_governors_are_performance_within_the_block_and_as_before_after_it(cpu_board):
+    tree = cpu_board()
     with reach_board("pi4", Reach(tune=True), ignore) as reached:
         assert tree.governors() == TUNED
         assert tree.least_clocks() == {"policy0": 1_800_000, "policy2": 2_400_000}
@@ -147,22 +115,22 @@ def test_governors_are_performance_within_the_block_and_as_before_after_it(board
     assert left_on_board() == ""
 
 
-def test_nothing_is_changed_without_being_asked(board):
-    tree = board()
+def test_nothing_is_changed_without_being_asked(cpu_board):
+    tree = cpu_board()
     with reach_board("pi4", Reach(), ignore) as reached:
         assert tree.governors() == AS_BEFORE
         assert codes(reached.notices) == []
 
 
-def test_an_error_in_the_block_puts_back_too_and_is_not_hidden(board):
-    tree = board()
+def test_an_error_in_the_block_puts_back_too_and_is_not_hidden(cpu_board):
+    tree = cpu_board()
     with pytest.raises(ZeroDivisionError), reach_board("pi4", Reach(tune=True), ignore):
         1 / 0  # noqa: B018
     assert tree.governors() == AS_BEFORE
 
 
-def test_f60_a_client_that_is_killed_while_the_board_is_tuned_is_cleaned_up_after_by_the_board_itself(board):
-    tree = board()
+def test_f60_a_client_that_is_killed_while_the_board_is_tuned_is_cleaned_up_after_by_the_board_itself(cpu_board):
+    tree = cpu_board()
     with client("pi4") as other:
         assert tree.governors() == TUNED
         other.send_signal(signal.SIGKILL)
@@ -172,8 +140,8 @@ def test_f60_a_client_that_is_killed_while_the_board_is_tuned_is_cleaned_up_afte
     assert left_on_board() == ""
 
 
-def test_f60_a_client_that_falls_silent_loses_the_board_and_its_settings(board):
-    tree = board()
+def test_f60_a_client_that_falls_silent_loses_the_board_and_its_settings(cpu_board):
+    tree = cpu_board()
     with client("pi4", limit_s=4) as other:
         assert tree.governors() == TUNED
         other.send_signal(signal.SIGSTOP)
@@ -181,10 +149,10 @@ def test_f60_a_client_that_falls_silent_loses_the_board_and_its_settings(board):
 
 
 @pytest.mark.parametrize("command", ["benchmark", "roll back", "remove"])
-def test_f60_after_everything_of_ours_was_killed_the_next_command_restores_from_the_journal(board, command):
-    tree = board()
+def test_f60_after_everything_of_ours_was_killed_the_next_command_restores_from_the_journal(cpu_board, command):
+    tree = cpu_board()
     with client("pi4") as other:
-        for pid in [*board.started[-1].sessions(), other.pid]:
+        for pid in [*cpu_board.started[-1].sessions(), other.pid]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         other.wait(30)
@@ -209,8 +177,8 @@ def test_f60_after_everything_of_ours_was_killed_the_next_command_restores_from_
         assert codes(reached.notices) == []
 
 
-def test_f60_what_cannot_be_put_back_is_tried_again_each_time_and_nothing_is_tuned_on_top_of_it(board):
-    tree = board()
+def test_f60_what_cannot_be_put_back_is_tried_again_each_time_and_nothing_is_tuned_on_top_of_it(cpu_board):
+    tree = cpu_board()
     _leave(tree)
     file = tree.folder / "cpufreq/policy2/scaling_governor"
     file.chmod(0o644)
@@ -224,8 +192,8 @@ def test_f60_what_cannot_be_put_back_is_tried_again_each_time_and_nothing_is_tun
     assert left_on_board() == ""
 
 
-def test_a_board_that_has_only_busybox_is_tuned_and_cleaned_up_after(board):
-    tree = board(busybox=True)
+def test_a_board_that_has_only_busybox_is_tuned_and_cleaned_up_after(cpu_board):
+    tree = cpu_board(busybox=True)
     with client("pi4") as other:
         assert tree.governors() == TUNED
         other.send_signal(signal.SIGKILL)
@@ -235,8 +203,8 @@ def test_a_board_that_has_only_busybox_is_tuned_and_cleaned_up_after(board):
     assert tree.governors() == AS_BEFORE
 
 
-def test_a_kernel_without_policy_folders_is_tuned_core_by_core(board):
-    tree = board()
+def test_a_kernel_without_policy_folders_is_tuned_core_by_core(cpu_board):
+    tree = cpu_board()
     for core, policy in enumerate(("policy0", "policy0", "policy2", "policy2")):
         own = tree.folder / f"cpu{core}" / "cpufreq"
         own.unlink()
@@ -252,9 +220,9 @@ def test_a_kernel_without_policy_folders_is_tuned_core_by_core(board):
     assert governors() == {"schedutil"}
 
 
-def test_sudo_is_used_where_it_asks_for_no_password(board):
-    tree = board(writable=False)
-    _with_sudo(board.started[-1])
+def test_sudo_is_used_where_it_asks_for_no_password(cpu_board):
+    tree = cpu_board(writable=False)
+    _with_sudo(cpu_board.started[-1])
     with reach_board("pi4", Reach(tune=True), ignore) as reached:
         assert codes(reached.notices) == ["tuned"]
         assert tree.governors() == TUNED
@@ -262,13 +230,14 @@ def test_sudo_is_used_where_it_asks_for_no_password(board):
 
 
 def test_f60_a_phone_is_in_its_fixed_performance_mode_within_the_block_and_never_after_it(
-    adb_device, adb_server, tmp_path
+    adb_device, adb_server, tmp_path, monkeypatch
 ):
     adb_server("connect", adb_device.serial)
     mode = adb_device.path("/data/local/tmp/.fixed-performance")
     way = Reach(host=adb_device.serial)
     text = 'title = "a phone"\ntransport = "adb"\nworkspace = "/data/local/tmp/edgekit"\n'
-    (tmp_path / "profiles" / "phone.toml").write_text(text)
+    (tmp_path / "phone.toml").write_text(text)
+    monkeypatch.setenv("EDGEKIT_PROFILES", str(tmp_path))
     with reach_board("phone", way, ignore) as reached:
         assert codes(reached.notices) == []
     with reach_board("phone", dataclasses.replace(way, tune=True), ignore) as reached:
@@ -286,8 +255,8 @@ def test_f60_a_phone_is_in_its_fixed_performance_mode_within_the_block_and_never
         assert mode.read_text() == "false\n"
 
 
-def test_f60_a_board_that_was_restarted_meanwhile_has_its_own_settings_and_keeps_them(board):
-    tree = board()
+def test_f60_a_board_that_was_restarted_meanwhile_has_its_own_settings_and_keeps_them(cpu_board):
+    tree = cpu_board()
     _leave(tree, "boot 00000000-0000-0000-0000-000000000000")
     with reach_board("pi4", Reach(), ignore) as reached:
         assert codes(reached.notices) == []
@@ -295,16 +264,16 @@ def test_f60_a_board_that_was_restarted_meanwhile_has_its_own_settings_and_keeps
     assert journal() == ""
 
 
-def test_f60_a_new_run_that_tunes_puts_the_settings_back_that_were_there_before_the_lost_one(board):
-    tree = board()
+def test_f60_a_new_run_that_tunes_puts_the_settings_back_that_were_there_before_the_lost_one(cpu_board):
+    tree = cpu_board()
     _leave(tree)
     with reach_board("pi4", Reach(tune=True), ignore):
         assert tree.governors() == TUNED
     assert tree.governors() == AS_BEFORE
 
 
-def test_what_somebody_else_has_set_meanwhile_is_left(board):
-    tree = board()
+def test_what_somebody_else_has_set_meanwhile_is_left(cpu_board):
+    tree = cpu_board()
     said: list[Event] = []
     with reach_board("pi4", Reach(tune=True), said.append):
         tree.change("policy2", "powersave")
@@ -312,14 +281,22 @@ def test_what_somebody_else_has_set_meanwhile_is_left(board):
     assert any("somebody else has changed it" in event.message for event in said)
 
 
-def test_a_user_who_may_not_is_told_the_command_and_measures_all_the_same(board):
-    tree = board(writable=False)
+def test_a_user_who_may_not_is_told_the_command_and_measures_all_the_same(cpu_board):
+    tree = cpu_board(writable=False)
     with reach_board("pi4", Reach(tune=True), ignore) as reached:
         assert tree.governors() == AS_BEFORE
         (notice,) = (one for one in reached.notices if one.code == "not-tuned")
         assert "governor of policy0, policy2; least clock of policy0, policy2" in notice.message
         assert "sudo tee /sys/devices/system/cpu/cpufreq/policy0/scaling_governor" in notice.hint
     assert journal() == ""
+
+
+def test_nothing_is_changed_where_no_journal_can_be_written(cpu_board):
+    tree = cpu_board(profile='workspace = "/home/readonly/edgekit"')
+    with reach_board("pi4", Reach(tune=True), ignore) as reached:
+        assert tree.governors() == AS_BEFORE
+        (notice,) = (one for one in reached.notices if one.code == "not-tuned")
+        assert "Read-only file system" in notice.message
 
 
 def test_a_board_without_cpufreq_says_so(sshd_factory, tmp_path):
@@ -336,104 +313,16 @@ def test_a_board_without_cpufreq_says_so(sshd_factory, tmp_path):
         "governor x /sys/devices/system/cpu/../../../../tmp/canary/scaling_governor",
         "governor $(touch /tmp/canary) /sys/devices/system/cpu/cpufreq/policy0/scaling_governor",
         "governor -n /sys/devices/system/cpu/cpufreq/policy0/scaling_governor",
+        "least-clock 1 /etc/passwd",
+        "least-clock 1;reboot /sys/devices/system/cpu/cpufreq/policy0/scaling_min_freq",
     ],
 )
-def test_a_journal_writes_governors_only_whatever_it_says(board, line):
-    tree = board()
+def test_a_journal_writes_governors_only_whatever_it_says(cpu_board, line):
+    tree = cpu_board()
     _leave(tree, also=line)
     with reach_board("pi4", Reach(), ignore):
         assert tree.governors() == AS_BEFORE
     assert not Path("/tmp/canary").exists()
-
-
-def test_f59_a_mask_with_a_core_that_is_not_there_is_refused_before_anything_runs(board, tmp_path, monkeypatch):
-    (tmp_path / "profiles" / "pi4.toml").write_text('title = "a board"\ncpus = [2, 99]\n')
-    board()
-    with reach_board("pi4", Reach(), ignore) as reached, pytest.raises(DeviceError, match="99 is not online there"):
-        _affinity(reached, 1)
-
-
-def test_f59_a_core_that_was_unplugged_is_refused_by_the_profiles_mask_and_left_out_of_our_own(board, tmp_path):
-    board(offline=(3,))
-    with reach_board("pi4", Reach(), ignore) as reached:
-        assert _affinity(reached, 1).cpus == (2,)
-    (tmp_path / "profiles" / "pi4.toml").write_text('title = "a board"\ncpus = [2, 3]\n')
-    with (
-        reach_board("pi4", Reach(), ignore) as reached,
-        pytest.raises(DeviceError, match=r"cores 2, 3, and 3 is not online there \(online: 0-2\)"),
-    ):
-        _affinity(reached, 2)
-
-
-def test_f59_cores_that_the_users_processes_are_kept_off_are_refused_or_left_out(monkeypatch, tmp_path):
-    core = os.cpu_count() or 1
-    one = sorted(os.sched_getaffinity(0))[0]
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {one})  # what a container's cpuset does to all that runs in it
-    try:
-        with reach_board("local", Reach(), ignore) as reached:
-            facts = reached.facts
-    finally:
-        os.sched_setaffinity(0, before)
-    assert facts.allowed_cpus == (one,)
-    clocks = tuple(Core(cpu=cpu, max_hz=(1 + cpu) * 10**9, current_hz=None) for cpu in range(core + 2))
-    facts = dataclasses.replace(facts, cores=clocks)
-    generic = load_profile("generic")
-    assert choose_cpus("local", generic, facts, 1).cpus == ()
-    assert choose_cpus("local", generic, dataclasses.replace(facts, allowed_cpus=()), 1).cpus == (core + 1,)
-    with pytest.raises(DeviceError, match="kept off") as caught:
-        choose_cpus("local", dataclasses.replace(generic, cpus=(one, core + 1)), facts, 1)
-    assert caught.value.details["allowed"] == [one]
-
-
-@pytest.mark.parametrize(
-    ("text", "cores"),
-    [
-        ("0-3", (0, 1, 2, 3)),
-        ("0,2-3,7", (0, 2, 3, 7)),
-        ("", ()),
-        ("0-x", ()),
-        ("0-99999999", ()),
-        ("-1", ()),
-        ("²", ()),
-    ],
-)
-def test_lists_of_cores_are_read_as_the_kernel_writes_them(text, cores):
-    assert cpu_list(text) == cores
-
-
-def test_every_shipped_profile_with_cores_of_several_kinds_names_the_fast_ones():
-    mixed = 0
-    for name, path in profile_paths().items():
-        profile = read_profile(path)
-        clocks = {cpu: cluster.max_mhz or 0 for cluster in profile.clusters for cpu in cluster.cpus}
-        if len(set(clocks.values())) > 1:
-            mixed += 1
-            assert set(profile.cpus) == {cpu for cpu, mhz in clocks.items() if mhz == max(clocks.values())}, name
-        else:
-            assert profile.cpus == (), name
-    assert mixed >= 2
-
-
-def test_models_run_on_the_big_cores_unless_more_threads_are_asked_for(board):
-    board()
-    with reach_board("pi4", Reach(), ignore) as reached:
-        assert _affinity(reached, 1).cpus == _affinity(reached, 2).cpus == (2, 3)
-        beyond = _affinity(reached, 4)
-    assert beyond.cpus == ()
-    assert [notice.code for notice in beyond.notices] == ["beyond-the-big-cores"]
-
-
-def test_cores_that_are_nearly_alike_are_left_to_the_scheduler(board):
-    board(clusters={4_900_000: (0, 1), 5_000_000: (2, 3)})
-    with reach_board("pi4", Reach(), ignore) as reached:
-        assert _affinity(reached, 1).cpus == ()
-
-
-def _affinity(reached, num_threads):
-    # this machine's kernel lets nobody run on cores that only the board has
-    facts = dataclasses.replace(reached.facts, allowed_cpus=())
-    return choose_cpus("pi4", reached.profile, facts, num_threads)
 
 
 def _leave(tree: CpuTree, boot: str = "", *, also: str = "") -> None:
