@@ -79,8 +79,8 @@ def gate_sentence(gate: Gate) -> str:
     """What came of it, in words."""
     failed, unusable, left = gate.of("failed"), gate.of("invalid"), gate.of("inconclusive")
     if gate.verdict == "failed":
-        figures = ", ".join(f"{check.name} of {clean(words.model(check.model))} on {check.device}" for check in failed)
-        return f"failed: {figures}"
+        figures = ", ".join(f"{check.name} of {words.model(check.model)} on {check.device}" for check in failed)
+        return f"failed: {clean(figures)}"
     if gate.verdict == "invalid":
         return f"invalid: {words.count(len(unusable), 'check')} could not be measured so that it may be used"
     if gate.verdict == "inconclusive":

@@ -190,7 +190,7 @@ def any_fails(rng: numpy.random.Generator, truth: float, spread: float, tests: i
     return [check.outcome == "failed" for check in held_by_holm(checks)]
 
 
-@pytest.mark.parametrize(("tests", "rounds"), [(1, 600), (4, 200), (12, 80)])
+@pytest.mark.parametrize(("tests", "rounds"), [(1, 3000), (4, 1000), (12, 400)])
 def test_models_at_their_very_limit_are_failed_in_less_than_five_of_a_hundred_gates(tests: int, rounds: int) -> None:
     rng = numpy.random.default_rng(11)
     wrong = sum(any(any_fails(rng, 1.05, 0.009, tests)) for _ in range(rounds)) / rounds
