@@ -43,6 +43,8 @@ class Output:
         self.debug = debug
         self.answers = Console(file=sys.stdout, highlight=False, emoji=False)
         self.notes = Console(file=sys.stderr, highlight=False, emoji=False)
+        #: somebody watches; FORCE_COLOR, which many CI systems set, makes colours of a log and no terminal
+        self.watched = self.notes.is_terminal and sys.stderr.isatty()
         if not self.answers.is_terminal:
             columns = os.environ.get("COLUMNS", "")
             self.answers.width = int(columns) if columns.isdecimal() and int(columns) else 80
@@ -74,11 +76,11 @@ class Output:
             if event.state == "started" or about in self._running:
                 self._running[about] = text
             line = text if event.figures is None else line
-            if self.verbose and line and not self.notes.is_terminal:
+            if self.verbose and line and not self.watched:
                 self.notes.print(f"  {_escaped(line)}")
-        if self.notes.is_terminal and self._measured.task:
+        if self.watched and self._measured.task:
             self.paint(lambda: self._measured.draw(self.notes))
-        elif self.notes.is_terminal:
+        elif self.watched:
             self._spin(next(reversed(self._running.values()), None))
 
     def paint(self, draw: Callable[[], Any] | None) -> None:

@@ -71,7 +71,7 @@ class Watching:
         line = row.measured.take(event)
         if self._out.quiet:
             return
-        if self._out.notes.is_terminal:
+        if self._out.watched:
             self._out.paint(self._table)
         elif event.state == "finished":
             took = f"  {units.seconds(event.seconds)}" if event.seconds is not None else ""
@@ -87,7 +87,7 @@ class Watching:
         row.seconds, row.problem = seconds, problem
         if self._out.quiet:
             return
-        if self._out.notes.is_terminal:
+        if self._out.watched:
             self._out.paint(self._table)
         elif problem is None:
             self._line(name, f"done  {units.seconds(seconds)}")
