@@ -30,7 +30,7 @@ _DISABLED = {
     "macs": ["hmac-sha1", "hmac-md5", "hmac-sha1-96", "hmac-md5-96"],
 }
 _MAX_JUMPS = 8
-_RETRIES_S = (0.2, 0.6, 1.5)
+_RETRIES_S = (0.3, 0.9, 2.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
