@@ -299,7 +299,7 @@ def test_the_local_workflow_keeps_its_baselines_in_the_cache_from_one_run_to_the
     accepted = scratch.run("local.yml", event="workflow_dispatch")
     assert accepted.status == 0, accepted.log
     again = scratch.run("local.yml")
-    assert again.status == 0, again.log  # --on-inconclusive warn
+    assert again.status in (0, 8), again.log  # what is open only warns; 8: not even that could be measured here
 
 
 @pytest.mark.parametrize("workflow", ["board.yml", "local.yml"])
