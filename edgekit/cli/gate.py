@@ -105,6 +105,8 @@ def gate(
     first = [one for one, place in placed.items() if accept and not place.exists()]
     left = [one for one in candidates if one not in first]
     pairs = baselines.pair_up(left, baselines.CURRENT if released else [placed[one] for one in left])
+    if data is None and any(preprocessing.arguments().values()):
+        out.say("nothing is scored now (no --data): what the manifests say is compared, and preprocessing is not used")
     comparisons: list[Comparison] = []
     errors: dict[str, EdgekitError] = {}
     if pairs:
@@ -206,6 +208,34 @@ def _compared(
     return [one for outcome in outcomes for one in outcome.result or ()], errors
 
 
+def _keep(found: Gate, store: Store) -> tuple[list[dict[str, Any]], list[Notice]]:
+    """Stores each comparison, and what was decided about it; the comparisons' documents, and what to tell."""
+    from edgekit.core.errors import StoreError
+    from edgekit.core.notice import Notice
+    from edgekit.measure.gate import to_gate_document
+    from edgekit.report.gated import gate_sentence
+
+    documents: list[dict[str, Any]] = []
+    notices: list[Notice] = []
+    for comparison in found.comparisons:
+        own = found.about(comparison)
+        kept, more = keep(comparison, store)
+        documents.append(kept)
+        notices += more
+        try:
+            store.add(
+                "gate",
+                {**to_gate_document(own), "sentence": gate_sentence(own), "comparisons": [kept]},
+                device=comparison.device,
+                model=comparison.candidate.model.name,
+                model_sha256=comparison.candidate.model.sha256,
+                verdict=own.verdict,
+            )
+        except StoreError as error:  # what was decided must be seen even where it cannot be kept
+            notices.append(Notice(code="not-stored", message=error.message, hint=error.hint or ""))
+    return documents, notices
+
+
 def _answer(
     found: Gate,
     errors: Sequence[EdgekitError],
@@ -215,31 +245,16 @@ def _answer(
     writes: _Files,
 ) -> None:
     """Keeps, shows and writes what was decided; ends with its status."""
-    from edgekit.core.errors import StoreError
-    from edgekit.core.notice import Notice
     from edgekit.measure.gate import to_gate_document
     from edgekit.report.gated import gate_sentence, gate_table
 
-    notices: list[Notice] = []
-    document: dict[str, Any] = {**to_gate_document(found), "sentence": gate_sentence(found), "accepted": list(accepted)}
-    document["comparisons"] = []
-    for comparison in found.comparisons:
-        kept, more = keep(comparison, store)
-        document["comparisons"].append(kept)
-        notices += more
-    for name in dict.fromkeys(one.device for one in found.comparisons):
-        own = [one for one in found.comparisons if one.device == name]
-        try:
-            store.add(
-                "gate",
-                {**document, "comparisons": [one for one in document["comparisons"] if one["device"] == name]},
-                device=name,
-                model=", ".join(one.candidate.model.name for one in own),
-                model_sha256=own[0].candidate.model.sha256,
-                verdict=found.verdict,
-            )
-        except StoreError as error:  # what was decided must be seen even where it cannot be kept
-            notices.append(Notice(code="not-stored", message=error.message, hint=error.hint or ""))
+    kept, notices = _keep(found, store)
+    document = {
+        **to_gate_document(found),
+        "sentence": gate_sentence(found),
+        "comparisons": kept,
+        "accepted": list(accepted),
+    }
     if errors:
         document |= error_document(errors[0])
     out.notices(tuple(dict.fromkeys(notices)))

@@ -41,6 +41,12 @@ class Gate:
         """The checks that came out so."""
         return tuple(check for check in self.checks if check.outcome == outcome)
 
+    def about(self, comparison: Comparison) -> Gate:
+        """The part that is about one model on one board; decided among all, as the whole."""
+        own = (comparison.device, comparison.candidate.model.name)
+        checks = tuple(check for check in self.checks if (check.device, check.model) == own)
+        return replace(self, verdict=_verdict(checks), checks=checks, comparisons=(comparison,))
+
 
 def settled(log_ratios: Sequence[float], *, limit: float, tests: int) -> bool:
     """Whether a latency need not be looked at any longer: it is within the limit, or it fails beside all others.
@@ -68,10 +74,7 @@ def judge_gate(comparisons: Sequence[Comparison], limits: GateLimits, *, also: S
     """
     checks = [check for comparison in comparisons for check in checks_of(comparison, limits)]
     checks = [*held_by_holm(checks), *also]
-    outcomes = {check.outcome for check in checks}
-    order: tuple[GateVerdict, ...] = ("failed", "invalid", "inconclusive")
-    verdict: GateVerdict = next((one for one in order if one in outcomes), "passed")
-    return Gate(verdict=verdict, limits=limits, checks=tuple(checks), comparisons=tuple(comparisons))
+    return Gate(verdict=_verdict(checks), limits=limits, checks=tuple(checks), comparisons=tuple(comparisons))
 
 
 def to_gate_document(gate: Gate) -> dict[str, Any]:
@@ -85,6 +88,12 @@ def to_gate_document(gate: Gate) -> dict[str, Any]:
         "checks": to_json(gate.checks),
         "comparisons": [to_comparison_document(comparison) for comparison in gate.comparisons],
     }
+
+
+def _verdict(checks: Sequence[Check]) -> GateVerdict:
+    outcomes = {check.outcome for check in checks}
+    order: tuple[GateVerdict, ...] = ("failed", "invalid", "inconclusive")
+    return next((one for one in order if one in outcomes), "passed")
 
 
 def held_by_holm(checks: Sequence[Check]) -> list[Check]:

@@ -220,3 +220,11 @@ def test_the_document_has_what_scripts_rely_on_and_a_reason_for_all_that_did_not
     )
     assert len(document["reasons"]) == sum(check.outcome != "passed" for check in found.checks)
     assert json.loads(json.dumps(document, allow_nan=False)) == document
+
+
+def test_what_is_kept_about_one_model_on_one_board_has_its_own_verdict() -> None:
+    fine, slow = compared(device="pi5"), compared(0.3)
+    found = judge_gate([fine, slow], LIMITS)
+    assert found.verdict == "failed"
+    assert (found.about(fine).verdict, found.about(slow).verdict) == ("passed", "failed")
+    assert {check.device for check in found.about(fine).checks} == {"pi5"}
