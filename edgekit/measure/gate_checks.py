@@ -182,7 +182,7 @@ def _score(comparison: Comparison, max_drop: float) -> Check:
         drop, unit = change.difference / change.baseline * 100, "%"
         figures = f"{change.baseline:.4g} → {change.candidate:.4g}"
     else:
-        drop, unit = -change.difference * 100, "points"
+        drop, unit = -change.difference * 100, "pp"
         figures = f"{change.baseline:.4f} → {change.candidate:.4f}"
     message = f"score ({change.name}) {figures}, {-drop:+.2f} {unit}, {max_drop:g} may be lost"
     # a drop of exactly the limit is allowed, whatever binary fractions make of it
