@@ -103,7 +103,7 @@ class OpTimes:
     Attributes:
         ops: every op of the file, in its order.
         ops_ns: of all of them together.
-        whole_ns: of a run with profiling on, which costs 6 to 10 %; the rest of it lies between the ops.
+        whole_ns: of a run with profiling on, which costs some µs a run; the rest of it lies between the ops.
         runs: how many runs count: the quicker half of them.
         runtime, num_threads: what it depends on.
         emulated: the board is: the times say nothing about a real one.

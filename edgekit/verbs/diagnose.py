@@ -32,7 +32,7 @@ class DeviceProfile:
         device: name of the board; ``emulated``: its processor is a program.
         runtime, num_threads: what ran the model there.
         runs: how many count.
-        whole_ns: one run with the profiler on, which costs 6 to 10 %.
+        whole_ns: one run with the profiler on, which costs some µs.
         ops_ns: the ops' part of it.
     """
 

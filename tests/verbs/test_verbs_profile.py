@@ -10,6 +10,7 @@ from tiny_tflite import OPS, OPTIONS, Op, Tensor, schema
 
 import edgekit
 from edgekit.core.errors import ModelError, RuntimeMissingError, UsageError
+from edgekit.verbs.profile import _layer_in
 
 
 @pytest.fixture(autouse=True)
@@ -157,3 +158,30 @@ def test_with_the_trained_model_ops_are_called_after_its_layers(tmp_path: Path) 
     layers = [op.layer for op in found.ops if op.name in ("CONV_2D", "FULLY_CONNECTED")]
     assert all(layer and not layer.startswith("batch") for layer in layers)
     assert len(set(layers)) == len(layers)
+
+
+@pytest.mark.parametrize(
+    ("op", "tensor", "layer"),
+    [
+        # names of real files: a constant that several ops share is called after one of them
+        ("CONV_2D", "net/re_lu/Relu;net/bn/add;net/conv/convolution;net/bn_7/sub", "conv"),
+        (
+            "DEPTHWISE_CONV_2D",
+            "M/M/Conv2d_7_depthwise/Relu6;M/M/Conv2d_7_depthwise/add_fold;M/M/Conv2d_12_depthwise/depthwise_Fold;"
+            "M/M/Conv2d_7_depthwise/depthwise_Fold;M/M/Conv2d_7_depthwise/BatchNorm_Fold/bias",
+            "Conv2d_7_depthwise",
+        ),
+        (
+            "CONV_2D",
+            "M/M/Conv2d_12_pointwise/Relu6;M/M/Conv2d_12_pointwise/add_fold;M/M/Conv2d_13_pointwise/Conv2D_Fold;"
+            "M/M/Conv2d_12_pointwise/Conv2D_Fold;M/M/Conv2d_12_pointwise/BatchNorm_Fold/bias",
+            "Conv2d_12_pointwise",
+        ),
+        ("DEPTHWISE_CONV_2D", "net/separable_conv2d_8/separable_conv2d/depthwise", "separable_conv2d_8"),
+        ("DEPTHWISE_CONV_2D", "net/separable_conv2d/separable_conv2d/depthwise", "separable_conv2d"),
+        ("CONV_2D", "net/bn/add_1;net/separable_conv2d_8/separable_conv2d;net/bn/sub", "separable_conv2d_8"),
+        ("SOFTMAX", "StatefulPartitionedCall:0", ""),
+    ],
+)
+def test_the_layer_in_a_tensors_name_is_the_ops_own(op: str, tensor: str, layer: str) -> None:
+    assert _layer_in(tensor, op) == layer
