@@ -92,10 +92,12 @@ def list_(
     query = options.query()
     store = open_store()
     out.notices(store.notices)
-    found = store.list(limit=limit, query=query)
-    document = {"store": store.url, "kinds": list(KINDS), "results": to_json(found)}
+    seen = store.list(limit=limit + 1, query=query)
+    found = seen[:limit]
+    document = {"store": store.url, "kinds": list(KINDS), "results": to_json(found), "more": len(seen) > limit}
     nothing = "no result is like that" if query != Query() else _NOTHING
-    out.answer(document, results_table(found) if found else nothing)
+    more = [f"the newest {limit}; there are more: --limit {limit * 5}"] if len(seen) > limit else []
+    out.answer(document, results_table(found) if found else nothing, *more)
 
 
 _NOTHING = "nothing is kept yet: `edgekit demo` makes the first result"
@@ -115,7 +117,8 @@ def show(
     from edgekit.results.store import open_store
 
     found = open_store().get(result)
-    out.answer({"result": to_json(found)}, Plain(clean(json.dumps(to_json(found), indent=2, ensure_ascii=False))))
+    lines = json.dumps(to_json(found), indent=2, ensure_ascii=False).split("\n")
+    out.answer({"result": to_json(found)}, Plain("\n".join(map(clean, lines))))
 
 
 @command(app, "results history", example="edgekit results history digits --device pi4")

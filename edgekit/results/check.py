@@ -69,6 +69,9 @@ def check(store: Store) -> Checked:
         }
     whole = samples = 0
     for name in names:
+        if not rows.is_whole(name):
+            damage.append(Damage(where=rows.shown(name), message="its id is damaged", hint=_BACK_UP))
+            continue
         try:
             samples += _one(store, name, detailed)
             whole += 1

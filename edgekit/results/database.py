@@ -27,10 +27,17 @@ class Transaction:
         self._connection = connection
 
     def execute(self, sql: str, parameters: Row | None = None) -> list[dict[str, Any]]:
-        """Runs one statement with ``:name`` parameters; the rows it gives, if it gives any."""
+        """Runs one statement with ``:name`` parameters; the rows it gives, if it gives any.
+
+        Raises:
+            UsageError: a parameter is no Unicode text.
+        """
         import sqlalchemy
 
-        result = self._connection.execute(sqlalchemy.text(sql), dict(parameters or {}))
+        try:
+            result = self._connection.execute(sqlalchemy.text(sql), dict(parameters or {}))
+        except UnicodeEncodeError as error:
+            raise UsageError(f"{error.object!a} is not UTF-8 text", hint="write it in UTF-8") from error
         return [dict(row) for row in result.mappings()] if result.returns_rows else []
 
     def insert(self, table: str, row: Row) -> None:
@@ -131,6 +138,7 @@ class Database:
         @sqlalchemy.event.listens_for(engine, "connect")
         def connect(connection: Any, _: object) -> None:
             connection.isolation_level = None  # sqlite3 must not begin transactions by its own rules
+            connection.text_factory = _decoded
             with contextlib.suppress(Exception):  # read-only, or another process is just doing it: the next use tells
                 if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
                     connection.execute("PRAGMA journal_mode=WAL")
@@ -182,6 +190,11 @@ def retried(work: Callable[[], None]) -> None:
         work()
     except StoreError:
         work()
+
+
+def _decoded(content: bytes) -> str:
+    """Text of a column; a damaged byte stays to be seen, and is one row's damage instead of the whole store's."""
+    return content.decode("utf-8", "surrogateescape")
 
 
 def _full(url: str) -> str:

@@ -29,7 +29,7 @@ class Series:
         device: the board, with ``(emulated)`` where it is none.
         lab: whose board; None: this store's own.
         kind: of the model: ``int8``, …; None for a bare file.
-        runtime, delegate, num_threads, plan: what ran it, and how.
+        runtime, delegate, num_threads, plan: what ran it, and how; ``delegate`` names the weight cache too.
     """
 
     device: str
@@ -144,7 +144,7 @@ def _point(store: Store, row: StoredResult) -> HistoryPoint:
             lab=row.lab,
             kind=_of(document, "model").get("kind"),
             runtime=runtime.get("name"),
-            delegate=runtime.get("delegate"),
+            delegate=_delegate(runtime),
             num_threads=int(document.get("num_threads") or 1),
             plan=str(_of(document, "plan").get("name")),
         ),
@@ -157,6 +157,12 @@ def _point(store: Store, row: StoredResult) -> HistoryPoint:
         change=None,
         missing=missing,
     )
+
+
+def _delegate(runtime: Mapping[str, Any]) -> str | None:
+    """As the runtime names it; packed weights in a file make another row of it."""
+    name = runtime.get("delegate")
+    return f"{name} with weight cache" if runtime.get("weight_cache") else name
 
 
 def _process_medians(store: Store, row: StoredResult) -> tuple[float, ...]:

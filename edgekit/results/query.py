@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 
 from edgekit.core.errors import UsageError
 from edgekit.core.suggest import unknown
-from edgekit.results.record import KINDS
+from edgekit.results.record import KINDS, VERDICTS
 
 _UNITS = {"min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -39,8 +39,11 @@ class Query:
         """Text of ours for WHERE, and the values of its parameters.
 
         Raises:
-            UsageError: no such kind.
+            UsageError: no such kind or verdict.
         """
+        if self.verdict is not None and self.verdict not in VERDICTS:
+            message, hint = unknown("verdict", self.verdict, VERDICTS)
+            raise UsageError(message, hint=hint)
         if self.kind is not None and self.kind not in KINDS:
             message, hint = unknown("kind of result", self.kind, KINDS)
             raise UsageError(message, hint=hint)

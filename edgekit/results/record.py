@@ -10,6 +10,8 @@ from typing import Any, Literal, get_args
 
 Kind = Literal["measurement", "artifact", "deployment", "comparison", "gate", "profile", "selftest"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+#: of measurements, of comparisons, of gates and self-tests
+VERDICTS = ("valid", "unstable", "invalid", "faster", "slower", "equivalent", "inconclusive", "passed", "failed")
 
 _SECRET_NAME = re.compile(r"pass(word|phrase|wd)|secret|token|private_?key|credential", re.IGNORECASE)
 _URL_PASSWORD = re.compile(r"(\w://[^/\s:@]*):[^@/\s]+@")

@@ -45,15 +45,32 @@ def to_result(row: Mapping[str, Any], store: str) -> StoredResult:
         StoreError: its document is damaged.
     """
     try:
+        damaged = [name for name, value in row.items() if isinstance(value, str) and not is_whole(value)]
+        if damaged:
+            raise ValueError(f"no UTF-8 text in {', '.join(damaged)}")
         document = json.loads(row["document"])
         if not isinstance(document, dict):
             raise ValueError("its document is not an object")
     except (ValueError, RecursionError) as error:
         raise StoreError(
-            f"the store {store} has a damaged row ({row['id']}): {error}",
+            f"the store {store} has a damaged row ({shown(row['id'])}): {error}",
             hint="`edgekit results check` names all damage; `edgekit results export --format jsonl` saves the rest",
         ) from error
     return StoredResult(**{**row, "document": document})
+
+
+def is_whole(value: str) -> bool:
+    """Whether a text from a table is Unicode: a damaged byte shows as a lone surrogate."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def shown(value: str) -> str:
+    """A text from a table for a message, damaged bytes as ``\\udcff``."""
+    return value.encode("utf-8", "backslashreplace").decode()
 
 
 def text(value: Any) -> Any:

@@ -63,6 +63,10 @@ def lines_of(store: Store, query: Query, notices: list[Notice]) -> Iterator[str]
         sql = f"SELECT id FROM runs WHERE {condition} ORDER BY created, id"  # noqa: S608 - our own text
         names = [str(row["id"]) for row in transaction.execute(sql, given)]
     for name in names:
+        if not rows.is_whole(name):
+            message = f"left out: {rows.shown(name)}: its id is damaged"
+            notices.append(Notice(code="result-damaged", message=message))
+            continue
         try:
             with store.database.reading() as transaction:
                 found = rows.select(transaction, "id = :id", {"id": name})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -35,17 +36,33 @@ def test_queries_narrow_the_list(edgekit: Edgekit) -> None:
 
     assert count("--last", "1h", "--verdict", "valid", "--device", "pi4", "--model", "digits") == 4
     assert count("--limit", "3") == 3
+    assert "there are more" in edgekit("results", "list", "--limit", "3").out
+    assert "there are more" not in edgekit("results", "list", "--limit", "4").out
     assert count("--until", "2020-01-01") == 0
     assert "no result is like that" in edgekit("results", "list", "--verdict", "faster").out
 
 
 @pytest.mark.parametrize(
-    "options", [("--last", "soon"), ("--since", "soon"), ("--since", "2026-01-01", "--last", "1d"), ("--kind", "dream")]
+    "options",
+    [
+        ("--last", "soon"),
+        ("--since", "soon"),
+        ("--since", "2026-01-01", "--last", "1d"),
+        ("--kind", "dream"),
+        ("--verdict", "vaild"),
+    ],
 )
 def test_a_query_that_makes_no_sense_is_a_usage_error(edgekit: Edgekit, options: tuple[str, ...]) -> None:
     ran = edgekit("results", "list", *options, "--json")
     assert (ran.status, ran.error["class"]) == (2, "UsageError")
     assert ran.error["hint"]
+
+
+def test_one_result_is_shown_whole_as_lines_of_json(edgekit: Edgekit) -> None:
+    first = open_store().list()[0]
+    shown = edgekit("results", "show", first.id[:6])
+    assert json.loads(shown.out)["id"] == first.id
+    assert len(shown.out.splitlines()) > 50
 
 
 def test_a_history_marks_where_it_changed_and_what_that_is_worth(edgekit: Edgekit) -> None:

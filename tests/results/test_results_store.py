@@ -13,10 +13,14 @@ import pytest
 from synthetic_trials import SHA, make_samples
 
 from edgekit.core.errors import DependencyError, StoreError, UsageError
+from edgekit.core.notice import Notice
 from edgekit.core.places import data_dir
 from edgekit.measure.measurement import MeasuredModel, Measurement, measurement_from, to_document
+from edgekit.results.check import check
+from edgekit.results.query import Query
 from edgekit.results.schema import MIGRATIONS
 from edgekit.results.store import open_store
+from edgekit.results.transfer import lines_of
 
 
 def measured(device: str = "pi4", name: str = "digits.tflite", sha256: str = SHA) -> Measurement:
@@ -228,6 +232,32 @@ def test_a_damaged_row_is_named(tmp_path: Path) -> None:
         connection.execute("UPDATE runs SET document = '{\"cut'")
     with pytest.raises(StoreError, match="damaged row"):
         open_store(str(path)).list()
+
+
+@pytest.mark.parametrize("column", ["id", "created", "model", "document"])
+def test_a_damaged_byte_is_one_rows_damage_and_the_rest_is_saved(tmp_path: Path, column: str) -> None:
+    path = tmp_path / "s.sqlite"
+    store = open_store(str(path))
+    store.add_optimization(MANIFEST)
+    broken = store.add_optimization(MANIFEST)
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            f"UPDATE runs SET {column} = CAST(x'7bff7d' || {column} AS TEXT) WHERE id = ?",
+            (broken,),
+        )
+    with pytest.raises(StoreError, match=r"damaged row.*UTF-8") as found:
+        open_store(str(path)).list()
+    assert "results check" in str(found.value.hint)
+    (damage,) = check(open_store(str(path))).damage
+    assert "damaged" in damage.message
+    notices: list[Notice] = []
+    assert len(list(lines_of(open_store(str(path)), Query(), notices))) == 1
+    assert len(notices) == 1
+
+
+def test_what_is_no_text_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="UTF-8"):
+        open_store().list(model="\udcff")
 
 
 def test_another_programs_database_is_not_touched(tmp_path: Path) -> None:
