@@ -36,7 +36,9 @@ class Fastest:
     Attributes:
         device: the board.
         best: the quickest, where its 95 % interval lies below those of all others.
-        close: those that cannot be told from the quickest, it first; empty where there is a ``best``.
+        close: those that cannot be told from the quickest, it first; empty where there is a ``best``, and where fewer
+            than two rows may be compared.
+        rows: all that were measured there.
         unjudged: rows that could not take part: not valid, or without an interval.
     """
 
@@ -44,10 +46,11 @@ class Fastest:
     best: Measurement | None
     close: tuple[Measurement, ...]
     unjudged: int
+    rows: int
 
 
 def fastest(measurements: Sequence[Measurement]) -> Fastest | None:
-    """Compares the rows of one board; None where there are not two that can be compared, or where it is emulated.
+    """Compares the rows of one board; None where there are not two, or where it is emulated.
 
     Rows are compared only where both intervals are known and do not touch. That is stricter than a test of the
     difference at the same confidence, and so never claims more.
@@ -57,9 +60,13 @@ def fastest(measurements: Sequence[Measurement]) -> Fastest | None:
     """
     if len({one.device for one in measurements}) != 1 or any(one.emulated for one in measurements):
         return None
-    judged = [one for one in measurements if one.verdict == "valid" and one.latency.ci95_ns is not None]
-    if len(judged) < 2:
+    if len(measurements) < 2:
         return None
+    judged = [one for one in measurements if one.verdict == "valid" and one.latency.ci95_ns is not None]
+    unjudged = len(measurements) - len(judged)
+    if len(judged) < 2:
+        device = measurements[0].device
+        return Fastest(device=device, best=None, close=(), unjudged=unjudged, rows=len(measurements))
     judged.sort(key=lambda one: one.latency.median_ns or 0)
     first = judged[0]
     close = [one for one in judged[1:] if _low(one) <= _high(first)]
@@ -67,7 +74,8 @@ def fastest(measurements: Sequence[Measurement]) -> Fastest | None:
         device=first.device,
         best=None if close else first,
         close=(first, *close) if close else (),
-        unjudged=len(measurements) - len(judged),
+        unjudged=unjudged,
+        rows=len(measurements),
     )
 
 

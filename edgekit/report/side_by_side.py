@@ -65,6 +65,9 @@ def benchmark_table(measurements: Sequence[Measurement], not_measured: Sequence[
 
 def fastest_line(found: Fastest) -> str:
     """The answer in a sentence; a claim only where the intervals allow it."""
+    if found.best is None and not found.close:
+        valid = found.rows - found.unjudged
+        return f"fastest on {found.device}: cannot be told: {valid or 'none'} of {found.rows} rows is valid"
     if found.best is None:
         names = " and ".join(map(_named, found.close[:3])) + (" and others" if len(found.close) > 3 else "")
         text = f"fastest on {found.device}: cannot be told: the 95 % intervals of {names} overlap"

@@ -14,6 +14,7 @@ from edgekit.report.side_by_side import benchmark_table
 from edgekit.runner.protocol import RuntimeUsed
 
 BUILTIN = replace(RUNTIME, delegate="none", fully_delegated=False, kernels="builtin")
+DIGITS = MeasuredModel(name="digits.tflite", sha256=SHA)
 ONNX = RuntimeUsed(name="onnxruntime", version="1.32.0", delegate="CPUExecutionProvider", fully_delegated=True)
 
 
@@ -53,6 +54,15 @@ def test_a_row_that_could_not_run_stands_in_the_table_and_says_why() -> None:
 def test_intervals_that_overlap_are_no_answer_and_that_is_said() -> None:
     text = " ".join(shown(benchmark_table([row(RUNTIME, 2e6), row(ONNX, 2.0005e6)])).split())
     assert "fastest on pi4: cannot be told: the 95 % intervals of" in text
+
+
+def test_rows_that_may_not_be_compared_have_no_fastest_and_that_is_said() -> None:
+    broken = [
+        measurement_from(make_samples(finite=False, median_ns=level), device="pi4", model=DIGITS)
+        for level in (1e6, 2e6)
+    ]
+    assert "fastest on pi4: cannot be told: none of 2 rows is valid" in shown(benchmark_table(broken))
+    assert "cannot be told: 1 of 3 rows is valid" in shown(benchmark_table([*broken, row(RUNTIME, 2e6)]))
 
 
 def test_what_all_rows_have_to_say_is_said_once() -> None:

@@ -119,8 +119,8 @@ def beforehand(samples: Samples, _: BoardLimits) -> Iterator[Reason]:
     if waiting is not None and waiting >= MAX_RUNNABLE_PER_CORE:
         yield note(
             "busy-before",
-            f"{waiting:.2g} other tasks wanted to run on each core before the runs, the limit is "
-            f"{MAX_RUNNABLE_PER_CORE}",
+            f"{waiting:.2g} other {'task' if waiting == 1 else 'tasks'} wanted to run on each core before the runs, "
+            f"the limit is {MAX_RUNNABLE_PER_CORE}",
         )
     sizes = [size for t in samples.memory for phase in t.memory if (size := phase.peak_rss_bytes or phase.rss_bytes)]
     left = [t.before.memory_available_bytes for t in samples.latency if t.before.memory_available_bytes is not None]
