@@ -243,9 +243,14 @@ class Store:
             StoreError: the store cannot be read.
         """
         named = result.document.get("samples_file")
-        with contextlib.suppress(OSError):
-            if isinstance(named, str) and Path(named).is_file():
-                return Path(named).read_bytes()
+        files = [Path(named)] if isinstance(named, str) else []
+        if files and self.database.file is not None:
+            # a data folder that was moved or copied: the path is that of where it came from
+            files.append(self.database.file.parent / "samples" / Path(f"{result.id}.json.gz").name)
+        for file in files:
+            with contextlib.suppress(OSError):
+                if file.is_file():
+                    return file.read_bytes()
         with self.database.reading() as transaction:
             kept = transaction.execute("SELECT gzip_base64 FROM samples WHERE run_id = :id", {"id": result.id})
         try:

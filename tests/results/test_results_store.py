@@ -64,6 +64,15 @@ def test_the_samples_file_lies_in_the_data_folder() -> None:
     assert Path(store.get(result_id).document["samples_file"]) == data_dir() / "samples" / f"{result_id}.json.gz"
 
 
+def test_a_data_folder_that_was_moved_keeps_its_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEKIT_HOME", str(tmp_path / "old"))
+    result_id = open_store().add_measurement(measured())
+    (tmp_path / "old").rename(tmp_path / "new")
+    monkeypatch.setenv("EDGEKIT_HOME", str(tmp_path / "new"))
+    assert open_store().samples(result_id) == measured().samples
+    assert check(open_store()).damage == ()
+
+
 def test_a_lost_samples_file_is_a_named_error() -> None:
     store = open_store()
     result_id = store.add_measurement(measured())
