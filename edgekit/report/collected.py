@@ -75,8 +75,8 @@ class Collected:
         store: where it is from, without any password.
         wanted: what was asked for, as (option, value).
         created: when, ISO 8601 in UTC.
-        measurements: the newest that may be used of each board, model, runtime and thread count; by board, then
-            quickest first.
+        measurements: the newest that may be used of each board, model, runtime (its kernels and weight cache too) and
+            thread count; by board, then quickest first.
         artifacts: the newest of each name.
         histories: rows of two points and more, each of one model on one board under the same circumstances.
         left_out: what the report does not show, and why.
@@ -94,6 +94,16 @@ class Collected:
     selftests: tuple[StoredResult, ...]
     histories: tuple[tuple[HistoryPoint, ...], ...]
     left_out: tuple[str, ...]
+
+    def told_apart(self, held: Held) -> str:
+        """What follows a measurement's model and board: its threads, and its runtime where the report has several."""
+        threads = words.count(held.document["num_threads"], "thread")
+        return f"{words.runtime_in_short(held.document)}, {threads}" if self.has_runtimes else threads
+
+    @property
+    def has_runtimes(self) -> bool:
+        """More than one: its name must stand beside every figure."""
+        return len({words.runtime_in_short(held.document) for held in self.measurements}) > 1
 
     @property
     def results(self) -> tuple[StoredResult, ...]:
@@ -190,9 +200,10 @@ def _usable(results: Iterable[StoredResult]) -> tuple[list[StoredResult], list[s
         if found is not newest:
             threads = words.count(newest.document["num_threads"], "thread")
             reason = next(iter(newest.document["reasons"]), "no reason was kept")
+            runtime = words.runtime_in_short(newest.document)
             told.append(
-                f"{words.model(newest.model)} on {newest.device}, {threads}: measured again on {_when(newest)}, but "
-                f"invalid ({reason}); shown is the measurement of {_when(found)}."
+                f"{words.model(newest.model)} on {newest.device}, {runtime}, {threads}: measured again on "
+                f"{_when(newest)}, but invalid ({reason}); shown is the measurement of {_when(found)}."
             )
     return chosen, told
 
@@ -209,6 +220,8 @@ def _circumstances(result: StoredResult) -> object:
         result.model,
         runtime.get("name"),
         runtime.get("delegate"),
+        runtime.get("kernels") or "delegate",
+        bool(runtime.get("weight_cache")),
         result.document["num_threads"],
     )
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from edgekit.core import units
 from edgekit.core.version import VERSION
 from edgekit.report import words
 from edgekit.report.clean import markdown
-from edgekit.report.collected import Collected, Held
+from edgekit.report.collected import Collected
 from edgekit.report.commands import commands
 from edgekit.report.headlines import headline
 from edgekit.report.summary import answers
@@ -29,7 +29,7 @@ def pull_request(collected: Collected) -> str:
     """
     blocks = ["## edgekit report", *_decisions(collected), *_summary(collected)]
     if collected.measurements:
-        blocks.append(_measurements(collected.measurements))
+        blocks.append(_measurements(collected))
         blocks.append(_folded("What the figures depend on, and the verdicts' reasons", _circumstances(collected)))
     blocks += [f"- {markdown(text)}" for text in collected.left_out]
     if collected.results:
@@ -59,12 +59,15 @@ def _summary(collected: Collected) -> list[str]:
     return found or ["Nothing was measured yet that this report could show."]
 
 
-def _measurements(measurements: Sequence[Held]) -> str:
-    headers = ("board", "model", "threads", "latency ±95 %", "memory", "size", "score", "verdict")
+def _measurements(collected: Collected) -> str:
+    several = collected.has_runtimes
+    headers = ("threads", "latency ±95 %", "memory", "size", "score", "verdict")
+    headers = ("board", "model", *(("runtime",) if several else ()), *headers)
     rows = [
         (
             held.board,
             held.model,
+            *((str(words.runtime_in_short(held.document)),) if several else ()),
             str(held.document["num_threads"]),
             words.margin(held.document["latency"]),
             units.size(held.document["memory"]["peak_rss_bytes"]),
@@ -72,9 +75,9 @@ def _measurements(measurements: Sequence[Held]) -> str:
             words.score(held.score.get("final"), held.score.get("metric")),
             f"{_SIGNS.get(held.document['verdict'], '•')} {held.document['verdict']}",
         )
-        for held in measurements
+        for held in collected.measurements
     ]
-    lines = [headers, tuple("--:" if 2 <= place <= 6 else "---" for place in range(len(headers)))]
+    lines = [headers, tuple("--:" if 2 <= place - several <= 6 else "---" for place in range(len(headers)))]
     lines += [tuple(map(markdown, row)) for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -70,16 +70,13 @@ def _best(there: Sequence[Held]) -> Held:
 
 
 def _about(best: Held, there: Sequence[Held]) -> str:
-    others = len({(held.model, held.document["num_threads"]) for held in there}) - 1
     if best.emulated:
         return f"{best.model} runs on {best.board}. The times of an emulated processor say nothing about a real board."
     verdict = best.document["verdict"]
     if verdict == "invalid":
         return f"No figure of this board may be used: every measurement is invalid. Shown is {best.model}."
     sole = f"{best.model} takes {units.duration(best.document['latency']['median_ns'])} for one inference"
-    among = (
-        f"; of the {others + 1} combinations of model and threads measured here it is the quickest" if others else ""
-    )
+    among = _among(best, there)
     tail = (best.document["latency"].get("p90_ns"), best.document["latency"].get("cold_start_ns"))
     more = ""
     if tail[0]:
@@ -87,6 +84,20 @@ def _about(best: Held, there: Sequence[Held]) -> str:
     if tail[1]:
         more += f" A cold start takes {units.duration(tail[1])}."
     return f"{sole}{among if verdict == 'valid' else ''}.{more}"
+
+
+def _among(best: Held, there: Sequence[Held]) -> str:
+    """Its place among what may be relied on, and how many others only seem to be quicker."""
+    valid = [held for held in there if held.document["verdict"] == "valid"]
+    told = "" if len(valid) < 2 else f"; of the {len(valid)} valid measurements of this board it is the quickest"
+    median = best.document["latency"]["median_ns"]
+    seem = [
+        held.model for held in there if held not in valid and (held.document["latency"]["median_ns"] or median) < median
+    ]
+    if seem:
+        names = ", ".join(dict.fromkeys(seem))
+        told += f". What seems quicker, {names}, is not valid: measure it again"
+    return told
 
 
 def _certain(best: Held) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import kept_results
 import pytest
 from kept_results import measurement
-from synthetic_trials import make_samples, make_trial
+from synthetic_trials import RUNTIME, make_memory_trial, make_samples, make_trial
 
 from edgekit.core.errors import UsageError
 from edgekit.report.collected import collect
@@ -217,6 +218,72 @@ def test_the_commands_that_repeat_it_can_be_pasted_into_a_shell():
     assert words[-1] == ["edgekit", "report"]
 
 
+def test_what_compared_gated_and_profiled_is_repeated_by_its_own_command():
+    store = open_store()
+    kept_results.fill(store)
+    sides = {
+        name: {"model": {"name": f"{model}.tflite"}}
+        for name, model in (("baseline", "digits-float32"), ("candidate", "digits-int8"))
+    }
+    gate = {
+        "comparisons": [{"device": "pi4", "num_threads": 1, **sides}],
+        "limits": {"latency": 0.1, "memory": None, "size": 0.01, "max_drop": 1.0},
+    }
+    store.add("gate", gate, device="pi4", model="digits-int8", model_sha256=kept_results.OTHER, verdict="passed")
+    lines = [text for tag, text in page_of(store).texts if tag == "code"]
+    assert "edgekit devices selftest pi4" in lines
+    assert any(line.startswith("edgekit compare digits-float32.tflite digits-int8.tflite") for line in lines)
+    assert "edgekit profile digits-int8.tflite --device pi4 --num-threads 1" in lines
+    told = "edgekit gate digits-int8.tflite --baseline digits-float32.tflite --device pi4 --num-threads 1"
+    assert f"{told} --latency 10% --memory off" in lines
+
+
+RUNTIMES = {
+    "litert": RUNTIME,
+    "litert +cache": replace(RUNTIME, weight_cache=True),
+    "litert-builtin": replace(RUNTIME, delegate="none", kernels="builtin"),
+    "tflite_runtime": replace(RUNTIME, name="tflite_runtime", delegate="none"),
+    "onnxruntime": replace(RUNTIME, name="onnxruntime", delegate="CPUExecutionProvider"),
+}
+
+
+def several_runtimes() -> Store:
+    store = open_store()
+    for place, (name, runtime) in enumerate(RUNTIMES.items()):
+        model = "digits.onnx" if name == "onnxruntime" else "digits.tflite"
+        samples = make_samples(median_ns=(2 + place) * 1e6, runtime=runtime)
+        samples = replace(samples, memory=(make_memory_trial(runtime=runtime),))
+        store.add_measurement(measurement(model, samples=samples))
+    return store
+
+
+def test_each_runtime_is_a_row_of_its_own_that_names_it():
+    page = page_of(several_runtimes())
+    for name in RUNTIMES:
+        assert any(f"on pi4, {name}, 1 thread" in text for tag, text in page.texts if tag == "h3"), name
+        assert (("td", name) in page.texts) or (("th", name) in page.texts)
+    lines = [text for tag, text in page.texts if tag == "code"]
+    assert lines[:5] == [
+        "edgekit benchmark digits.tflite --device pi4 --num-threads 1",
+        "edgekit benchmark digits.tflite --device pi4 --num-threads 1 --weight-cache",
+        "edgekit benchmark digits.tflite --device pi4 --num-threads 1 --runtime litert-builtin",
+        "edgekit benchmark digits.tflite --device pi4 --num-threads 1 --runtime tflite_runtime",
+        "edgekit benchmark digits.onnx --device pi4 --num-threads 1",
+    ]
+    rows = [line for line in report(several_runtimes(), form="markdown").text.splitlines() if line.startswith("| pi4")]
+    assert [row.split("|")[3].strip() for row in rows][:5] == [name.replace("_", "\\_") for name in RUNTIMES]
+
+
+def test_the_quickest_is_claimed_among_what_is_valid_and_what_only_seems_quicker_is_named():
+    store = open_store()
+    for name, median, finite in (("good", 2e6, True), ("other", 3e6, True), ("spoilt", 1e6, False)):
+        samples = make_samples(median_ns=median, finite=finite, during=kept_results.warm_board())
+        store.add_measurement(measurement(f"{name}.tflite", samples=samples))
+    (text,) = [text for _, text in page_of(store).texts if text.startswith("good takes")]
+    assert "of the 2 valid measurements of this board it is the quickest" in text
+    assert "What seems quicker, spoilt, is not valid" in text
+
+
 # -------------------------------------------------------------------------------------------------- every process
 
 
@@ -313,5 +380,5 @@ def test_a_newer_measurement_that_is_invalid_is_named_and_the_newest_usable_one_
     found = collect(store)
     assert [held.result.id for held in found.measurements] == [good]
     (told,) = found.left_out
-    assert told.startswith("digits-int8 on pi4, 1 thread: measured again on ")
+    assert told.startswith("digits-int8 on pi4, litert, 1 thread: measured again on ")
     assert "but invalid (" in told

@@ -67,8 +67,8 @@ def page(collected: Collected) -> str:
     """
     made = (
         _summary(collected),
-        _latency(collected.measurements),
-        _processes(collected.measurements),
+        _latency(collected),
+        _processes(collected),
         _steps(collected),
         _ops(collected),
         _checks(collected),
@@ -119,7 +119,8 @@ def _alarms(collected: Collected) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _latency(measurements: Sequence[Held]) -> Section:
+def _latency(collected: Collected) -> Section:
+    measurements = collected.measurements
     parts = [
         Part(
             name=f"board-{place}",
@@ -137,8 +138,8 @@ def _latency(measurements: Sequence[Held]) -> Section:
             Part(
                 name="all",
                 title="All measurements",
-                tables=(_measurements(measurements),),
-                notes=_reasons(measurements),
+                tables=(_measurements(collected),),
+                notes=_reasons(collected),
             )
         )
     return Section(name="latency", title="Latency and score", parts=tuple(parts))
@@ -155,13 +156,15 @@ def _with_circumstances(part: Part, there: Sequence[Held]) -> Part:
     return replace(part, emulated=there[0].emulated, circumstances=", ".join(told))
 
 
-def _measurements(measurements: Sequence[Held]) -> Table:
+def _measurements(collected: Collected) -> Table:
     rows, sort = [], []
-    for held in measurements:
+    several = collected.has_runtimes
+    for held in collected.measurements:
         document, latency = held.document, held.document["latency"]
         cells: tuple[tuple[str, Any], ...] = (
             (held.model, held.model),
             (held.board, held.board),
+            *([(str(words.runtime_in_short(document)), words.runtime_in_short(document))] if several else ()),
             (str(document["num_threads"]), document["num_threads"]),
             (words.margin(latency), latency["median_ns"]),
             (document["verdict"], document["verdict"]),
@@ -175,32 +178,32 @@ def _measurements(measurements: Sequence[Held]) -> Table:
         )
         rows.append(tuple(text for text, _ in cells))
         sort.append(tuple(-1 if value is None else value for _, value in cells))
-    headers = ("model", "board", "threads", "latency ±95 %", "verdict", "p90", "cold start", "memory", "size", "score")
+    headers = ("threads", "latency ±95 %", "verdict", "p90", "cold start", "memory", "size", "score", "processes")
     return Table(
-        caption="Every model, board and thread count, with its verdict",
-        headers=(*headers, "processes", "runtime"),
+        caption=f"Every model, board{', runtime' if several else ''} and thread count, with its verdict",
+        headers=("model", "board", *(("runtime",) if several else ()), *headers, "ran by"),
         rows=tuple(rows),
-        right=(2, 3, 5, 6, 7, 8, 9, 10),
+        right=tuple(place + several for place in (2, 3, 5, 6, 7, 8, 9, 10)),
         sort=tuple(sort),
     )
 
 
-def _reasons(measurements: Sequence[Held]) -> tuple[str, ...]:
+def _reasons(collected: Collected) -> tuple[str, ...]:
     """Each reason once, with the measurements that have it."""
     found: dict[str, list[str]] = {}
-    for held in measurements:
-        name = f"{held.model} ({held.board}, {words.count(held.document['num_threads'], 'thread')})"
+    for held in collected.measurements:
+        name = f"{held.model} ({held.board}, {collected.told_apart(held)})"
         for reason in held.document["reasons"]:
             found.setdefault(str(reason), []).append(name)
-    every = len(measurements)
+    every = len(collected.measurements)
     return tuple(
         f"{'all' if len(names) == every > 1 else ', '.join(names)}: {reason}" for reason, names in found.items()
     )
 
 
-def _processes(measurements: Sequence[Held]) -> Section:
+def _processes(collected: Collected) -> Section:
     parts = []
-    for place, held in enumerate(measurements[:DRAWN], 1):
+    for place, held in enumerate(collected.measurements[:DRAWN], 1):
         chart = processes(held, f"processes-{place}")
         circumstances = words.circumstances(held.document)
         if chart is None:
@@ -209,7 +212,7 @@ def _processes(measurements: Sequence[Held]) -> Section:
         parts.append(
             Part(
                 name=str(place),
-                title=f"{held.model} on {held.board}, {words.count(held.document['num_threads'], 'thread')}",
+                title=f"{held.model} on {held.board}, {collected.told_apart(held)}",
                 verdict=held.document["verdict"],
                 emulated=held.emulated,
                 circumstances=circumstances,
@@ -271,7 +274,8 @@ def _histories(collected: Collected) -> Section:
         over_time,
         lambda points: (
             f"{words.model(points[-1].model)} on {points[-1].series.device}, "
-            f"{words.count(points[-1].series.num_threads, 'thread')}"
+            + (f"{points[-1].series.runtime}, {points[-1].series.delegate}, " if collected.has_runtimes else "")
+            + words.count(points[-1].series.num_threads, "thread")
         ),
     )
     return Section(name="history", title="Over time", parts=parts)
