@@ -40,6 +40,7 @@ def report(
     from edgekit.cli.plain import Plain
     from edgekit.core import files
     from edgekit.core.decode import to_json
+    from edgekit.report.clean import clean
     from edgekit.report.summary import answers
     from edgekit.results.store import open_store
     from edgekit.verbs.report import report as make
@@ -61,7 +62,9 @@ def report(
         out.answer({**document, "text": made.text}, Plain(made.text))
         return
     files.write_bytes(target, made.text.encode())
-    told = [f"{one.model} on {one.board}: {one.headline}, {one.verdict.upper()}" for one in answers(made.collected)]
+    told = [
+        clean(f"{one.model} on {one.board}: {one.headline}, {one.verdict.upper()}") for one in answers(made.collected)
+    ]
     nothing = "nothing was measured yet that it could show: `edgekit demo` makes the first result"
     out.answer(document, *(told or [nothing]), f"report: {target.absolute()}")
 

@@ -82,3 +82,14 @@ def test_what_cannot_be_done_is_a_usage_error(edgekit: Edgekit, arguments: tuple
     ran = edgekit("report", *arguments)
     assert ran.status == 2
     assert words in ran.err
+
+
+def test_a_hostile_name_cannot_steer_the_terminal(edgekit: Edgekit):
+    from kept_results import measurement
+
+    from edgekit.results.store import open_store
+
+    open_store().add_measurement(measurement("a\u202eb\x1b[31m.tflite"))
+    told = edgekit("report").out
+    assert "a\\u202eb\\x1b[31m on pi4" in " ".join(told.split())
+    assert "\u202e" not in told
