@@ -157,8 +157,11 @@ def collect(
     held = [_held(store, result, kept_before) for result in measurements]
     held.sort(key=lambda one: (one.emulated, one.board, one.document["latency"]["median_ns"] or 0))
     left_out = passed_over + [
-        f"{len(rows)} {name}; the newest {DRAWN} are drawn, the others are in the tables only"
-        for name, rows in (("measurements", held), ("models", artifacts))
+        f"{len(rows)} {name}; {which} {DRAWN} are drawn, the others are in the tables only"
+        for name, rows, which in (
+            ("measurements", held, "of the table's rows the first"),
+            ("models", artifacts, "the newest"),
+        )
         if len(rows) > DRAWN
     ]
     return Collected(
