@@ -249,9 +249,9 @@ def test_f60_a_phone_is_in_its_fixed_performance_mode_within_the_block_and_never
         assert mode.read_text() == "true\n"
         other.send_signal(signal.SIGKILL)
         other.wait(30)
-    # adbd takes everything of a lost connection with it, our holder too
+    # adbd takes everything of a lost connection with it, our holder too; sometimes that comes to it first
     with reach_board("phone", dataclasses.replace(way, wait_s=60.0), ignore) as reached:
-        assert codes(reached.notices) == ["tuning-restored"]
+        assert codes(reached.notices) in ([], ["tuning-restored"])
         assert mode.read_text() == "false\n"
 
 
