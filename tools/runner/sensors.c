@@ -247,11 +247,12 @@ void put_number(Text *json, int64_t value) {
 }
 
 void put_degrees(Text *json, int64_t thousandths) {
-  int64_t size = thousandths < 0 ? -thousandths : thousandths;
-  if (thousandths == UNKNOWN)
+  if (thousandths == UNKNOWN) { /* it has no positive twin */
     text_put(json, "null");
-  else
-    text_put(json, "%s%lld.%03lld", thousandths < 0 ? "-" : "", (long long)(size / 1000), (long long)(size % 1000));
+    return;
+  }
+  int64_t size = thousandths < 0 ? -thousandths : thousandths;
+  text_put(json, "%s%lld.%03lld", thousandths < 0 ? "-" : "", (long long)(size / 1000), (long long)(size % 1000));
 }
 
 static void put_frequencies(Text *json, const char *key, const char *file) {
