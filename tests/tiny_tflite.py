@@ -222,14 +222,14 @@ def cast(source: str, target: str, shape: tuple[int, ...] = (1, 5)) -> bytes:
     )
 
 
-def dense_then_floor_mod() -> bytes:
+def dense_then_floor_mod(*, width: int = 4) -> bytes:
     """A float model with one op that XNNPACK does not take."""
     return build(
         [
-            Tensor("x", "float32", (1, 4)),
-            Tensor("k", "float32", (1, 4), numpy.full((1, 4), 0.75)),
-            Tensor("h", "float32", (1, 4)),
-            Tensor("y", "float32", (1, 4)),
+            Tensor("x", "float32", (1, width)),
+            Tensor("k", "float32", (1, width), numpy.full((1, width), 0.75)),
+            Tensor("h", "float32", (1, width)),
+            Tensor("y", "float32", (1, width)),
         ],
         [
             Op(OPS.ADD, ["x", "k"], ["h"], schema.AddOptionsT(), OPTIONS.AddOptions),

@@ -76,13 +76,24 @@ def benchmark(
 
 def _one(found: BoardBenchmark, store: Store, out: Output) -> None:
     """The answer about one board; what was measured is kept and shown also where a model failed."""
+    from edgekit.core.decode import to_json
+
     if not found.measurements:
         raise found.errors[0]
-    kept = keep(found.measurements, store, out)
+    keeper = Keeper(store)
+    kept = keeper.keep(found.measurements)
+    notices = keeper.notices()
+    out.notices(notices)
     rows = [_not_measured(one) for one in found.not_measured]
     # with one measurement its fields stand at the top, where scripts look for them
     alone = kept[0] if len(kept) == 1 and not found.errors else {}
-    document: dict[str, Any] = {**alone, "measurements": kept, "not_measured": rows, **_fastest(found.measurements)}
+    document: dict[str, Any] = {
+        **alone,
+        "measurements": kept,
+        "not_measured": rows,
+        "warnings": to_json(notices),
+        **_fastest(found.measurements),
+    }
     if found.errors:
         document |= {**error_document(found.errors[0]), **document}
     out.answer(document, _table(found.measurements, found.not_measured))
@@ -95,6 +106,7 @@ def _one(found: BoardBenchmark, store: Store, out: Output) -> None:
 
 def _several(names: list[str], work: Work[BoardBenchmark], reach: Reach, store: Store, out: Output) -> None:
     from edgekit.cli.fleet import answer, side_by_side
+    from edgekit.core.decode import to_json
     from edgekit.verbs.benchmark import failures
 
     keeper = Keeper(store)
@@ -107,7 +119,8 @@ def _several(names: list[str], work: Work[BoardBenchmark], reach: Reach, store: 
     outcomes = side_by_side(out, names, work, reach=reach, on_outcome=keep_now, failures=failures)
     measured = [one for outcome in outcomes if outcome.result for one in outcome.result.measurements]
     missing = {outcome.device: outcome.result.not_measured for outcome in outcomes if outcome.result}
-    out.notices(keeper.notices())
+    notices = keeper.notices()
+    out.notices(notices)
     answer(
         out,
         outcomes,
@@ -116,7 +129,10 @@ def _several(names: list[str], work: Work[BoardBenchmark], reach: Reach, store: 
             for name in documents
         },
         *([_table(measured, [one for rows in missing.values() for one in rows])] if measured else []),
-        more={"measurements": [one for name in names for one in documents.get(name, ())]},
+        more={
+            "measurements": [one for name in names for one in documents.get(name, ())],
+            "warnings": to_json(notices),
+        },
         failures=failures,
     )
     end_by_verdict(measured)
@@ -174,10 +190,12 @@ class Keeper:
         """Everything that is to be known about what was kept, each once."""
         from edgekit.measure.notices import slower_than_float
         from edgekit.measure.side_by_side import runtime_notices
+        from edgekit.verbs.selftest import all_flagged
 
         own = [notice for measurement in self._measured for notice in measurement.notices]
         said = (*slower_than_float(self._measured), *runtime_notices(self._measured))
-        found = (*own, *said, *self._notices, *self._store.notices)
+        flags = all_flagged(list(dict.fromkeys(one.device for one in self._measured)), self._store)
+        found = (*own, *flags, *said, *self._notices, *self._store.notices)
         return tuple(dict.fromkeys(found))
 
 

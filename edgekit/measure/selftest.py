@@ -25,15 +25,19 @@ FOUND = 0.95
 _EFFECTS = (0.025, 0.03, 0.035, 0.04, 0.05, 0.06, 0.08, 0.10, 0.15, 0.20, 0.30, 0.50, 1.0)
 
 
+SelfTestVerdict = Literal["passed", "failed", "inconclusive"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfTest:
     """What a board's comparisons are worth.
 
     Attributes:
         device: the board's name.
-        verdict: ``passed``, or ``failed``, with ``reasons``.
-        false_alarm_rate: how often one model is called faster or slower than itself; of ``windows`` comparisons.
-        equivalent_rate: how often it is called equivalent to itself; otherwise it stays open.
+        verdict: ``passed``; ``failed``, with ``reasons``; ``inconclusive``: there were too few processes to tell.
+        false_alarm_rate: how often one model is called faster or slower than itself; of ``windows`` comparisons. None:
+            there are none.
+        equivalent_rate: how often it is called equivalent to itself; otherwise it stays open. None: there are none.
         detectable: smallest slow-down that is found in at least 95 % of the windows, as a fraction; None: none up to
             100 % is. The slow-downs are computed: the times of one side are multiplied.
         spread: of the log ratios of neighbouring processes, as a standard deviation.
@@ -44,10 +48,10 @@ class SelfTest:
     """
 
     device: str
-    verdict: Literal["passed", "failed"]
+    verdict: SelfTestVerdict
     reasons: tuple[Reason, ...]
-    false_alarm_rate: float
-    equivalent_rate: float
+    false_alarm_rate: float | None
+    equivalent_rate: float | None
     detectable: float | None
     spread: float | None
     windows: int
@@ -72,14 +76,14 @@ def self_test(measurement: Measurement, *, margin: float = MARGIN, seed: int = 0
     medians = [statistics.median_of(trial.latency_ns) or 0.0 for trial in measurement.samples.latency]
     drawn = _draw(medians, windows, seed)
     words = [_compare(values, margin) for values in drawn]
-    false = sum(word in ("faster", "slower") for word in words) / len(words) if words else 0.0
-    same = sum(word == "equivalent" for word in words) / len(words) if words else 0.0
+    false = sum(word in ("faster", "slower") for word in words) / len(words) if words else None
+    same = sum(word == "equivalent" for word in words) / len(words) if words else None
     detectable = next((effect for effect in _EFFECTS if drawn and _found(drawn, effect, margin) >= FOUND), None)
     neighbours = paired.log_ratios(medians[0:-1:2], medians[1::2])
     reasons = tuple(_reasons(measurement, len(words), false, detectable))
     return SelfTest(
         device=measurement.device,
-        verdict="failed" if any(reason.weight == "invalid" for reason in reasons) else "passed",
+        verdict=_verdict(reasons),
         reasons=reasons,
         false_alarm_rate=false,
         equivalent_rate=same,
@@ -142,13 +146,20 @@ def _found(drawn: Sequence[Sequence[float]], effect: float, margin: float) -> fl
     return sum(_compare(values, margin, shift) == "slower" for values in drawn) / len(drawn)
 
 
-def _reasons(measurement: Measurement, windows: int, false: float, detectable: float | None) -> list[Reason]:
+def _verdict(reasons: Sequence[Reason]) -> SelfTestVerdict:
+    if any(reason.weight == "invalid" for reason in reasons):
+        return "failed"
+    return "inconclusive" if any(reason.weight == "unstable" for reason in reasons) else "passed"
+
+
+def _reasons(measurement: Measurement, windows: int, false: float | None, detectable: float | None) -> list[Reason]:
     found = []
     if not windows:
         least = 2 * paired.LOOKS[0]
         message = f"{measurement.processes} processes, a comparison needs {least}; give it more time (--max-time)"
-        found.append(Reason(code="too-few-processes", weight="invalid", message=message))
-    if false > MAX_FALSE_ALARMS:
+        # a test that was cut short says nothing of the board
+        found.append(Reason(code="too-few-processes", weight="unstable", message=message))
+    if false is not None and false > MAX_FALSE_ALARMS:
         message = (
             f"{false * 100:.1f} % of A/A comparisons say faster or slower, the limit is {MAX_FALSE_ALARMS * 100:g} %"
         )

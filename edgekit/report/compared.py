@@ -149,20 +149,16 @@ def selftest_table(test: SelfTest) -> RenderableType:
 
     from edgekit.report.terminal import facts_table
 
-    found = "none up to 100 %" if test.detectable is None else f"from {test.detectable * 100:g} % on"
     spread = words.NOTHING if test.spread is None else f"{test.spread * 100:.2f} %"
-    rows = [
-        ("false alarms", f"{test.false_alarm_rate * 100:.1f} % of {test.windows} comparisons of the model with itself"),
-        ("called equivalent", f"{test.equivalent_rate * 100:.0f} %"),
-        ("finds slow-downs", f"{found} (in 95 % of comparisons, margin {test.margin * 100:g} %)"),
-        ("neighbours differ", f"{spread} (standard deviation)"),
-    ]
+    rows = [*_rates(test), ("neighbours differ", f"{spread} (standard deviation)")]
     side = to_document(test.measurement)
     told = {
         "passed": f"{clean(test.device)} passed: its comparisons can be relied on",
         "failed": f"{clean(test.device)} failed: it is flagged until it passes, and gates refuse it",
+        "inconclusive": f"{clean(test.device)}: too short to tell; neither passed nor failed",
     }
-    sentence = Text(told[test.verdict], style="bold green" if test.verdict == "passed" else "bold red")
+    styles = {"passed": "bold green", "failed": "bold red", "inconclusive": "bold yellow"}
+    sentence = Text(told[test.verdict], style=styles[test.verdict])
     where = Text(
         clean(f"{words.model(test.measurement.model.name)} on {words.device(side)}, {words.circumstances(side)}")
     )
@@ -171,3 +167,15 @@ def selftest_table(test: SelfTest) -> RenderableType:
     if cancelled:
         lines.append(f"in the figures above: {', '.join(dict.fromkeys(one.code for one in cancelled))}")
     return Group(facts_table(rows), sentence, where, *(Padding(Text(clean(line)), (0, 0, 0, 2)) for line in lines))
+
+
+def _rates(test: SelfTest) -> list[tuple[str, str]]:
+    """What the comparisons of a model with itself said; nothing where there were none."""
+    if test.false_alarm_rate is None or test.equivalent_rate is None:
+        return []
+    found = "none up to 100 %" if test.detectable is None else f"from {test.detectable * 100:g} % on"
+    return [
+        ("false alarms", f"{test.false_alarm_rate * 100:.1f} % of {test.windows} comparisons of the model with itself"),
+        ("called equivalent", f"{test.equivalent_rate * 100:.0f} %"),
+        ("finds slow-downs", f"{found} (in 95 % of comparisons, margin {test.margin * 100:g} %)"),
+    ]

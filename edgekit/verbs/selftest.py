@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MOST_PROCESSES = 80
 MAX_TIME_S = 300.0
 _TASK = "self-test"
+_DECIDED = ("passed", "failed")
 
 
 def selftest(
@@ -158,6 +159,8 @@ def shipped_model(on_event: EventSink = ignore) -> Artifact:
 def flagged(device: str, store: Store | None = None) -> Notice | None:
     """What is to be said of a board whose last self-test failed; None where it passed, or where there was none.
 
+    Tests that were too short to tell neither flag a board nor clear it.
+
     Args:
         device: the board's name.
         store: None: the usual one; one that cannot be read flags nothing.
@@ -173,7 +176,16 @@ def all_flagged(devices: Sequence[str], store: Store | None = None) -> tuple[Not
 
     try:
         opened = store or open_store()
-        last = [(device, found[0]) for device in devices if (found := opened.list("selftest", device=device, limit=1))]
+        last = [
+            (
+                device,
+                next(
+                    (test for test in opened.list("selftest", device=device, limit=None) if test.verdict in _DECIDED),
+                    None,
+                ),
+            )
+            for device in devices
+        ]
     except EdgekitError:
         return ()
     return tuple(
@@ -184,5 +196,5 @@ def all_flagged(devices: Sequence[str], store: Store | None = None) -> tuple[Not
             hint=f"edgekit devices selftest {device}",
         )
         for device, test in last
-        if test.verdict != "passed"
+        if test is not None and test.verdict == "failed"
     )

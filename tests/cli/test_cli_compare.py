@@ -79,6 +79,24 @@ def test_a_board_that_failed_its_self_test_is_named_wherever_it_is_listed(edgeki
         assert "selftest-failed" in {warning["code"] for warning in ran.document["warnings"]}
 
 
+def test_a_benchmark_on_a_board_that_failed_its_self_test_says_so(edgekit: Edgekit) -> None:
+    model = write(edgekit.folder, "model.tflite", 4)
+    kept = {"device": "local", "model": "digits", "model_sha256": "0" * 64}
+    open_store().add("selftest", {"reasons": ["blunt: finds slow-downs from 20 % on"]}, verdict="failed", **kept)
+    ran = edgekit("benchmark", model, "--quick", "--json")
+    (warning,) = [one for one in ran.document["warnings"] if one["code"] == "selftest-failed"]
+    assert "blunt" in warning["message"]
+    assert warning["hint"] == "edgekit devices selftest local"
+
+
+def test_a_self_test_that_was_too_short_says_so_and_flags_no_board(edgekit: Edgekit) -> None:
+    model = write(edgekit.folder, "model.tflite", 4)
+    ran = edgekit("devices", "selftest", "local", "--model", model, "--max-time", "1")
+    assert ran.status == 8, ran.err
+    assert "give it more time (--max-time)" in " ".join(ran.out.split())
+    assert "false alarms" not in ran.out
+
+
 def test_ids_of_results_are_sent_to_the_history(edgekit: Edgekit) -> None:
     ran = edgekit("compare", "57a1d69b", "604dea77", "--json")
     assert ran.status == 2

@@ -26,6 +26,7 @@ def a_board_with(spread: float, *, processes: int = 60, windows: int = 150, **ot
 def test_a_calm_board_passes_and_says_from_where_on_it_finds_slow_downs() -> None:
     found = a_board_with(0.004)
     assert (found.verdict, found.false_alarm_rate, found.detectable) == ("passed", 0.0, 0.03)
+    assert found.equivalent_rate is not None
     assert found.equivalent_rate > 0.95
     assert found.spread == pytest.approx(0.004 * 2**0.5, rel=0.4)
 
@@ -39,6 +40,7 @@ def test_the_more_a_board_varies_the_less_it_finds() -> None:
 def test_a_board_that_would_not_find_ten_percent_fails() -> None:
     found = a_board_with(0.12)
     assert (found.verdict, found.reasons[0].code) == ("failed", "blunt")
+    assert found.false_alarm_rate is not None
     assert found.false_alarm_rate <= 0.01
 
 
@@ -48,9 +50,14 @@ def test_a_board_that_was_throttled_fails_however_calm_its_figures_are() -> None
     assert {reason.code for reason in found.reasons if reason.weight == "invalid"} == {"throttled"}
 
 
-def test_too_few_processes_fail_and_say_so() -> None:
+def test_too_few_processes_neither_pass_nor_fail_and_say_so() -> None:
     found = a_board_with(0.004, processes=12)
-    assert (found.verdict, found.reasons[0].code, found.windows) == ("failed", "too-few-processes", 0)
+    assert (found.verdict, found.reasons[0].code, found.windows) == ("inconclusive", "too-few-processes", 0)
+    assert (found.false_alarm_rate, found.equivalent_rate) == (None, None)
+
+
+def test_a_board_that_was_throttled_fails_also_by_few_processes() -> None:
+    assert a_board_with(0.004, processes=12, after=replace(CALM, throttle_bits=1)).verdict == "failed"
 
 
 def test_the_same_processes_give_the_same_figures() -> None:

@@ -78,8 +78,9 @@ def test_f57_a_model_against_itself_is_neither_faster_nor_slower(models: tuple[P
 
 
 def test_two_models_are_compared_on_a_board_over_ssh(models: tuple[Path, Path], sshd_board: Sshd) -> None:
-    (found,) = compare(*models, device="pi4", plan=dataclasses.replace(PLAN, looks=(8,)))
-    assert (found.device, found.verdict, found.pairs) == ("pi4", "slower", 8)
+    # ten pairs: fewer have no interval where they differ wildly, as on a busy machine
+    (found,) = compare(*models, device="pi4", plan=dataclasses.replace(PLAN, looks=(10,)))
+    assert (found.device, found.verdict, found.pairs) == ("pi4", "slower", 10), (found.ci95, found.reasons)
     assert sshd_board.path(sshd_board.home).exists()
 
 
@@ -111,12 +112,17 @@ def test_a_board_whose_self_test_failed_is_flagged_until_one_passes(models: tupl
     assert "blunt" in notice.message
     assert notice.hint == "edgekit devices selftest pi4"
     assert flagged("pi5") is None
+    store.add("selftest", {"reasons": ["too-few-processes: 3"]}, verdict="inconclusive", **kept)
+    assert flagged("pi4", store) == notice
     store.add("selftest", {"reasons": []}, verdict="passed", **kept)
+    assert flagged("pi4", store) is None
+    store.add("selftest", {"reasons": ["too-few-processes: 3"]}, verdict="inconclusive", **kept)
     assert flagged("pi4", store) is None
 
 
 def test_a_self_test_ends_in_time_and_says_that_it_was_too_short(models: tuple[Path, Path], board: Board) -> None:
     found = selftest_on(board, open_artifact(models[0]), max_time_s=3.0)
     assert 0 < found.processes < 20
-    assert (found.verdict, found.reasons[0].code) == ("failed", "too-few-processes")
+    assert found.verdict in ("inconclusive", "failed")  # failed: this machine was disturbed meanwhile
+    assert found.reasons[0].code == "too-few-processes"
     assert found.measurement.samples.plan.processes == found.processes
