@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgekit.core.decode import to_json
-from edgekit.measure import paired, statistics
+from edgekit.measure import pace, paired, statistics
 from edgekit.measure.cold import start_ns
 from edgekit.measure.measurement import Measurement, to_document
 from edgekit.measure.pairs import MARGIN, Pairs, Side
@@ -35,11 +35,14 @@ CANCELLED = frozenset(
         "outliers",
         "slowed-down",
         "spread",
+        "uneven-pace",
         "wide-interval",
     }
 )
 #: a side is still warming up as a whole, where so large a part of its processes is
 _RESTLESS = 0.5
+#: so much of the time is worth a word
+_MUCH_DISTURBED = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +80,9 @@ class Comparison:
         pairs: of fresh processes.
         margin: see :func:`edgekit.measure.paired.decide`.
         seed, order: who went first in each pair, and what that was drawn from.
-        log_ratios: ln(candidate / baseline) of each pair.
+        log_ratios: ln(candidate / baseline) of each pair that counts.
+        disturbed: part of the iterations that something else on the board slowed down, 0..1; they are left out where
+            enough is left without them. None: the runner does not tell.
         reasons: what speaks against the comparison, and what else should be known; ``baseline: …`` and
             ``candidate: …`` where it is about one side.
         memory: peak resident memory, of processes of its own.
@@ -98,6 +103,7 @@ class Comparison:
     seed: int
     order: tuple[tuple[Side, Side], ...]
     log_ratios: tuple[float, ...]
+    disturbed: float | None = None
     reasons: tuple[Reason, ...]
     memory: Change
     cold_start: Change
@@ -136,7 +142,8 @@ def compare_pairs(
     """
     found = pairs.log_ratios
     bounds = paired.interval(found)
-    reasons = _reasons(baseline, candidate, found)
+    disturbed = pairs.disturbed
+    reasons = _reasons(baseline, candidate, found, _disturbance(pairs, disturbed))
     invalid = any(reason.weight == "invalid" for reason in reasons)
     return Comparison(
         device=baseline.device,
@@ -148,6 +155,7 @@ def compare_pairs(
         seed=pairs.seed,
         order=pairs.order,
         log_ratios=found,
+        disturbed=disturbed,
         reasons=reasons,
         memory=_counted("peak_rss_bytes", baseline.memory.peak_rss_bytes, candidate.memory.peak_rss_bytes),
         cold_start=_cold(pairs, baseline, candidate),
@@ -252,8 +260,22 @@ def _p90(trial: Trial) -> float | None:
 # ---------------------------------------------------------------------------------------- may it be believed?
 
 
-def _reasons(baseline: Measurement, candidate: Measurement, found: Sequence[float]) -> tuple[Reason, ...]:
-    reasons = list(_between(baseline, candidate, found))
+def _disturbance(pairs: Pairs, share: float | None) -> tuple[Reason, ...]:
+    """That something slowed the cores down, and what became of it."""
+    if share is None or share < _MUCH_DISTURBED:
+        return ()
+    done = "left out" if pairs.calm else "not left out, there was too little else"
+    text = (
+        f"during {share * 100:.0f} % of the time a fixed piece of work took more than {pace.DISTURBED:g} times as long "
+        f"as at best: something else slowed the cores down; {done}"
+    )
+    return (Reason(code="disturbed", weight="note", message=text),)
+
+
+def _reasons(
+    baseline: Measurement, candidate: Measurement, found: Sequence[float], more: Sequence[Reason]
+) -> tuple[Reason, ...]:
+    reasons = [*more, *_between(baseline, candidate, found)]
     for side, measurement in zip(_SIDES, (baseline, candidate), strict=True):
         restless = _is_restless(measurement.samples)
         reasons += (_weighed(side, reason, restless=restless) for reason in measurement.reasons)

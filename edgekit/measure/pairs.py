@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from edgekit.core.errors import UsageError
 from edgekit.core.events import EventSink, ignore, task
-from edgekit.measure import paired, statistics
+from edgekit.measure import pace, paired
 from edgekit.measure.cold import ColdStarts, collect_cold
 from edgekit.measure.conditions import BoardLimits
 from edgekit.measure.cool import CoolGate, ReadNow
@@ -20,7 +20,7 @@ from edgekit.measure.measurement import MeasuredModel
 from edgekit.measure.plan import STANDARD, Plan, make_plan
 from edgekit.measure.samples import Samples
 from edgekit.measure.turn import Run, Turn
-from edgekit.runner.protocol import Job, Trial
+from edgekit.runner.protocol import Job
 
 Side = Literal["baseline", "candidate"]
 SIDES: tuple[Side, Side] = ("baseline", "candidate")
@@ -35,7 +35,8 @@ class PairPlan:
 
     Attributes:
         process: what each process does; its number of timed processes is not used.
-        looks: after so many pairs it is decided, if it can be; the last number is the most.
+        looks: after so many pairs that nothing disturbed it is decided, if it can be; the last number is the most.
+            For disturbed pairs there are others, half of that number in all.
         margin: ratios closer to 1 than this are the same for all practical purposes; 0.02 is 2 %.
         seed: of the order; drawn, and recorded, where none is given.
         settled: whether the log ratios so far decide; None: where they do by the margin.
@@ -51,10 +52,15 @@ class PairPlan:
         """Who goes first in each pair: every two pairs are ABBA or BAAB, by lot."""
         lot = random.Random(self.seed)  # noqa: S311 - an order, no secret
         found: list[tuple[Side, Side]] = []
-        while len(found) < self.looks[-1]:
+        while len(found) < self.most:
             first, second = lot.choice((SIDES, SIDES[::-1]))
             found += [(first, second), (second, first)]
-        return tuple(found[: self.looks[-1]])
+        return tuple(found[: self.most])
+
+    @property
+    def most(self) -> int:
+        """So many pairs at most, disturbed ones counted."""
+        return self.looks[-1] + self.looks[-1] // 2
 
     def decides(self, log_ratios: Sequence[float]) -> bool:
         """Whether these pairs are enough."""
@@ -143,8 +149,19 @@ class Pairs:
 
     @property
     def log_ratios(self) -> tuple[float, ...]:
-        """ln(candidate / baseline) of each pair's process medians."""
-        return _log_ratios(self.baseline.latency, self.candidate.latency)
+        """ln(candidate / baseline) of each pair's process medians; see :func:`edgekit.measure.pace.log_ratios`."""
+        return pace.log_ratios(self.baseline.latency, self.candidate.latency)
+
+    @property
+    def disturbed(self) -> float | None:
+        """Part of the iterations that something else slowed down, 0..1; None where the runner does not tell."""
+        return pace.disturbed_share((*self.baseline.latency, *self.candidate.latency))
+
+    @property
+    def calm(self) -> bool:
+        """:attr:`log_ratios` are those of undisturbed iterations."""
+        calm = pace.calm_log_ratios(self.baseline.latency, self.candidate.latency)
+        return calm is not None and calm == self.log_ratios
 
 
 def collect_pairs(
@@ -230,25 +247,27 @@ def _timed_pairs(turns: dict[Side, Turn], order: tuple[tuple[Side, Side], ...], 
     for look in plan.looks:
         for turn in turns.values():
             turn.plan = replace(turn.plan, processes=look)
-        for index in range(done, look):
+        while done < plan.most and _undisturbed(turns, done) < look:
+            index = done
             for side in order[index]:
                 turn = turns[side]
-                what, fraction = f"{turn.about}: pair {index + 1} of {look}", index / plan.looks[-1]
+                what, fraction = f"{turn.about}: pair {index + 1} of {max(look, index + 1)}", index / plan.most
                 turn.tell(what, fraction=fraction)
                 turn.process("latency", index)
                 if any(one.hot_start for one in turns.values()):
                     return index  # a pair of which only one side ran is none
                 turn.tell(f"{what}: {turn.last_median()}", fraction=fraction)
-        done = look
-        found = _log_ratios(*(turns[side].latency for side in SIDES))
+            done += 1
+        found = pace.log_ratios(*(turns[side].latency for side in SIDES))
         if plan.decides(found):
             break
     return done
 
 
-def _log_ratios(baseline: Sequence[Trial], candidate: Sequence[Trial]) -> tuple[float, ...]:
-    medians = [[statistics.median_of(trial.latency_ns) or 0.0 for trial in side] for side in (baseline, candidate)]
-    return paired.log_ratios(*medians)
+def _undisturbed(turns: dict[Side, Turn], done: int) -> int:
+    """How many of the pairs count."""
+    calm = pace.calm_log_ratios(*(turns[side].latency for side in SIDES))
+    return done if calm is None else len(calm)
 
 
 def _counted(samples: Samples, pairs: int) -> Samples:

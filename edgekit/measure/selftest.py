@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from edgekit.core.decode import to_json
-from edgekit.measure import paired, statistics
+from edgekit.measure import pace, paired
 from edgekit.measure.compare import CANCELLED
 from edgekit.measure.measurement import Measurement, to_document
 from edgekit.measure.pairs import MARGIN, PairPlan
@@ -73,7 +73,7 @@ def self_test(measurement: Measurement, *, margin: float = MARGIN, seed: int = 0
         seed: of places and orders.
         windows: how many comparisons.
     """
-    medians = [statistics.median_of(trial.latency_ns) or 0.0 for trial in measurement.samples.latency]
+    medians = pace.medians(measurement.samples.latency)
     drawn = _draw(medians, windows, seed)
     words = [_compare(values, margin) for values in drawn]
     false = sum(word in ("faster", "slower") for word in words) / len(words) if words else None

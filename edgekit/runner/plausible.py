@@ -21,7 +21,7 @@ def implausible(trial: Trial) -> str | None:
 def _times(trial: Trial) -> Iterator[str]:
     times = (trial.library_ns, trial.load_ns, trial.init_ns, trial.first_ns, trial.cpu_ns, trial.wall_ns)
     counts = (trial.busy_ns, trial.pressure_us, trial.involuntary_switches, trial.voluntary_switches)
-    if _negative((*times, *trial.warmup_ns, *trial.calibration_ns, *(trial.cpu_latency_ns or ()))):
+    if _negative((*times, *trial.warmup_ns, *trial.calibration_ns, *trial.pace_ns, *(trial.cpu_latency_ns or ()))):
         yield "a negative time"
     if _negative((*counts, trial.major_faults, trial.memory_runs, trial.call_ns, trial.samples_used)):
         yield "a negative count"
@@ -36,6 +36,11 @@ def _amount(trial: Trial) -> Iterator[str]:
         yield "not a single inference was run"
     if trial.cpu_latency_ns is not None and len(trial.cpu_latency_ns) != len(trial.latency_ns):
         yield "CPU time of another number of inferences"
+    places = trial.pace_at
+    if len(places) != len(trial.pace_ns) or list(places) != sorted(places):
+        yield "a pace without its place"
+    if places and not 0 <= places[0] <= places[-1] <= len(trial.latency_ns):
+        yield "a pace of iterations that there are not"
     if trial.wall_ns and sum(trial.latency_ns) * trial.batch > 1.01 * trial.wall_ns:
         yield "the inferences took longer than the loop around them"
     if trial.mode == "smoke" and any(len(outputs) != len(trial.outputs_info) for outputs in trial.outputs):

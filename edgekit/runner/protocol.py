@@ -280,6 +280,9 @@ class Trial:
         library_ns, load_ns, init_ns, first_ns: open the library, load the model, build the interpreter, first run.
         cpu_ns, wall_ns: process CPU time and wall time of the measured loop.
         calibration_ns: a fixed piece of CPU work before and after the loop; it shows throttling without sensors.
+        pace_ns, pace_at: the same piece of work, smaller, every 50 ms or after every iteration that takes longer, and
+            how many entries of ``latency_ns`` there were then; the first before, the last after all of them. Empty
+            where the runner does not do it.
         cpu_latency_ns: CPU time of each entry of ``latency_ns``, of the thread that runs the model where there is one,
             of the whole process else; read before and after the timed region, with the cost of reading subtracted. A
             busy board does not lengthen it, a slow clock does. None: ``cpu_latency_missing`` says why.
@@ -323,6 +326,8 @@ class Trial:
     cpu_latency_missing: str = ""
     busy_ns: int | None = None
     calibration_ns: tuple[int, ...] = ()
+    pace_ns: tuple[int, ...] = ()
+    pace_at: tuple[int, ...] = ()
     involuntary_switches: int | None = None
     voluntary_switches: int | None = None
     pressure_us: int | None = None

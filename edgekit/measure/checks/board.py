@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from edgekit.core import units
-from edgekit.measure import statistics
+from edgekit.measure import pace, statistics
 from edgekit.measure.conditions import (
     MAX_FOREIGN,
     BoardLimits,
@@ -27,6 +27,7 @@ from edgekit.runner.protocol import Trial
 MIN_CPU_PER_WALL = 0.9
 MAX_PRESSURE = 0.1
 MAX_SLOWING = 1.1
+MAX_SLOWED_SHARE = 0.25
 MAX_FREE_CLOCK_RANGE = 0.05
 MAX_RUNNABLE_PER_CORE = 0.25
 NEEDED_MEMORY_TIMES = 2
@@ -61,6 +62,15 @@ def clocks(samples: Samples, _: BoardLimits) -> Iterator[Reason]:
         yield invalid("clock-changed", change)
     elif not set(seen) & {"performance", "userspace"}:
         yield from _free_clock(samples)
+    slowed = list(pace.slowed(samples.latency))
+    if slowed:
+        worst = max(times for _, times in slowed)
+        many = len(slowed) > MAX_SLOWED_SHARE * len(samples.latency)
+        yield (unstable if many else note)(
+            "uneven-pace",
+            f"a fixed piece of work between the runs took up to {worst:.2f} times as long as at best in {len(slowed)} "
+            f"of {len(samples.latency)} processes; something else slowed the cores down",
+        )
     slowing = [t.calibration_ns[-1] / t.calibration_ns[0] for t in samples.latency if _calibrated(t)]
     ratio = statistics.median_of(slowing)
     if ratio is not None and ratio > MAX_SLOWING:
