@@ -7,6 +7,7 @@ An application opens releases/NAME/current/model.tflite.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -115,9 +116,14 @@ def publish(
     name = artifact.name if name is None else name
     active, previous = tidy(workspace, name, identity)
     folder = f"{FOLDER}/{_part(workspace, name)}/{identity}"
-    # a release with a model is complete: so the manifest goes first
-    manifest = _push_manifest(workspace, artifact, folder, name, sha256)
-    model = workspace.push_file(artifact.path, f"{folder}/model.tflite", on_bytes=on_bytes)
+    try:
+        # a release with a model is complete: so the manifest goes first
+        manifest = _push_manifest(workspace, artifact, folder, name, sha256)
+        model = workspace.push_file(artifact.path, f"{folder}/model.tflite", on_bytes=on_bytes)
+    except TransferError:
+        with contextlib.suppress(DeviceError):
+            tidy(workspace, name)  # a manifest alone is of no use, and the disk may be full
+        raise
     return Release(
         name=name,
         id=identity,

@@ -101,6 +101,8 @@ for release in ????????????; do
   is_release "$release" && [ ! -e "$release/model.tflite" ] && [ "$release" != "$3" ] && drop "$release"
 done
 say
+cd / && rmdir "$2" "${2%/*}" 2>/dev/null
+exit 0
 """
 )
 

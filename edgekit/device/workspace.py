@@ -154,12 +154,22 @@ class Workspace:
                     return Pushed(path=destination, sha256=digest.result(), size_bytes=size, uploaded_bytes=0)
                 self._upload(local, destination, size, digest, "700" if executable else "600", on_bytes)
                 return Pushed(path=destination, sha256=digest.result(), size_bytes=size, uploaded_bytes=size)
+        except TransferError:
+            self._leave_no_folder(relative)
+            raise
         except OSError as error:
             raise TransferError(f"cannot read {local}: {error.strerror or error}", hint="check the path") from error
 
     def sh(self, script: str, *arguments: str, timeout_s: float = _TIME_LIMIT_S) -> Completed:
         """Runs a POSIX shell script on the board with ``$1`` … set; nothing is ever pasted into its text."""
         return self.transport.run(["sh", "-c", script, "sh", *arguments], timeout_s=timeout_s)
+
+    def _leave_no_folder(self, relative: str) -> None:
+        """Removes the folders that were made for a file that did not arrive, as far as they are empty."""
+        folder = relative.rpartition("/")[0]
+        if folder:
+            with contextlib.suppress(EdgekitError):
+                self.sh('cd "$1" && rmdir -p -- "$2" 2>/dev/null', self.root, folder, timeout_s=5)
 
     def _there(self, destination: str, size: int, digest: Future[str]) -> bool:
         """Makes the folder; True where the content is there already; else makes sure that it can be put there."""

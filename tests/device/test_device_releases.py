@@ -6,10 +6,13 @@ import os
 import shutil
 
 import pytest
+from sshd_board import ROOT
 
 from edgekit.core.artifact import Artifact
 from edgekit.core.errors import DeviceError, TransferError
 from edgekit.device import releases
+from edgekit.device.connect import connect
+from edgekit.device.target import resolve
 from edgekit.device.transport.local import LocalTransport
 from edgekit.device.workspace import Workspace
 
@@ -308,6 +311,26 @@ def test_f33_what_a_deploy_may_have_to_go_back_to_is_not_removed_before_it_has_p
     c = releases.activate(device.workspace, releases.publish(device.workspace, artifact()))
     releases.put_back(device.workspace, "digits", before, failed=c.id, report={}, keep=2)
     assert releases.state(device.workspace, "digits") == (b.id, a.id)
+
+
+@pytest.mark.skipif(not ROOT, reason="needs root, for a disk of its own")
+@pytest.mark.parametrize("room_bytes", [0, 8192, 300_000])
+@pytest.mark.parametrize("first", [True, False])
+def test_f17_a_deploy_onto_a_full_disk_leaves_nothing_and_the_old_model(sshd_factory, artifact, room_bytes, first):
+    board = sshd_factory(disk_mb=2)
+    home = board.path(board.home)
+    with connect(resolve("pi4")) as device:
+        old = None if first else deploy(device, artifact())
+        disk = os.statvfs(home)
+        (home / "filler").write_bytes(b"x" * (disk.f_bavail * disk.f_frsize - room_bytes))
+        before = sorted(home.rglob("*"))
+        with pytest.raises(TransferError, match=r"no space|No space"):
+            deploy(device, artifact(os.urandom(500_000)))
+        new = [path for path in home.rglob("*") if path not in before]
+        assert [path for path in new if path != home / ".edgekit"] == []
+        assert releases.state(device.workspace, "digits") == (None if first else old.id, None)
+        (home / "filler").unlink()
+        assert deploy(device, artifact(os.urandom(500_000))).previous == (None if first else old.id)
 
 
 def test_f33_a_release_with_somebody_elses_file_in_it_stays(device, artifact):
