@@ -154,7 +154,7 @@ def test_there_is_an_end_to_waiting_for_undisturbed_pairs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("speed", "words"), [([1.0, 1.0, 1.0, 1.3, 1.3], "; left out"), ([1.0, 1.3, 1.3], "not left out")]
+    ("speed", "words"), [([1.0, 1.0, 1.0, 1.3, 1.3], "; left out"), ([1.0, 1.3, 1.3, 1.3], "not left out")]
 )
 def test_what_was_disturbed_is_a_note_of_the_comparison_and_spoils_nothing(speed: list[float], words: str) -> None:
     one, other = (tuple(played(speed, seed=i + 50 * side) for i in range(10)) for side in (0, 1))
