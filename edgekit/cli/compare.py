@@ -12,7 +12,7 @@ import typer
 from edgekit.cli import options as o
 from edgekit.cli.invocation import command, exit_with, new_app
 from edgekit.cli.output import Output
-from edgekit.cli.reaching import device_names, one_thread_count
+from edgekit.cli.pairing import PairOptions, fraction, keep
 from edgekit.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,19 +30,10 @@ def compare(
     baseline: Annotated[Path, typer.Argument(metavar="A", help="The .tflite to compare with.")],
     candidate: Annotated[Path, typer.Argument(metavar="B", help="The .tflite that may be faster; A again tests A/A.")],
     *,
-    device: o.Devices = "local",
-    num_threads: o.NumThreads = None,
+    pairs: PairOptions,
     margin: Annotated[
         str, typer.Option("--margin", envvar="EDGEKIT_MARGIN", help="Differences below this do not matter.")
     ] = "2%",
-    plan: Annotated[
-        str, typer.Option("--plan", envvar="EDGEKIT_PLAN", help="standard or publish; quick is refused.")
-    ] = "standard",
-    num_runs: o.NumRuns = None,
-    warmup_runs: o.WarmupRuns = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Of the order of the processes (default: drawn).")
-    ] = None,
     runtime: o.Runtime = "auto",
     way: o.MeasuringBoardOptions,
     out: Output,
@@ -51,20 +42,14 @@ def compare(
 
     Every board gets a verdict of its own: faster, slower, equivalent, inconclusive or invalid.
     """
-    from edgekit.measure.pairs import make_pair_plan
     from edgekit.results.store import open_store
     from edgekit.verbs.compare import comparing
 
     _no_results(baseline, candidate)
-    chosen = make_pair_plan(
-        plan, margin=fraction(margin, "--margin"), num_runs=num_runs, warmup_runs=warmup_runs, seed=seed
-    )
+    chosen = pairs.chosen(margin=fraction(margin, "--margin"))
     store = open_store()  # a store that cannot be opened is found out before minutes of work
-    names = device_names(device)
-    reach = way.reach()
-    for name in names:
-        reach.target(name)  # a misspelt name is found before the models are read
-    work = comparing(baseline, candidate, num_threads=one_thread_count(num_threads), plan=chosen, runtime=runtime)
+    names, reach = pairs.boards(way)
+    work = comparing(baseline, candidate, num_threads=pairs.threads(), plan=chosen, runtime=runtime)
     if len(names) == 1:
         found = [work(names[0], reach, out.on_event)]
         document, notices = keep(found[0], store)
@@ -119,48 +104,3 @@ def _table(comparison: Comparison) -> Any:
     from edgekit.report.compared import comparison_table
 
     return comparison_table(comparison)
-
-
-def keep(comparison: Comparison, store: Store) -> tuple[dict[str, Any], tuple[Notice, ...]]:
-    """Stores a comparison, and its sides with their raw samples as measurements; its document, and what to tell."""
-    from edgekit.core.errors import StoreError
-    from edgekit.core.notice import Notice
-    from edgekit.measure.compare import to_comparison_document
-    from edgekit.report.compared import comparison_sentence
-    from edgekit.verbs.selftest import flagged
-
-    document = {**to_comparison_document(comparison), "sentence": comparison_sentence(comparison)}
-    notices = [*comparison.baseline.notices, *comparison.candidate.notices]
-    if flag := flagged(comparison.device, store):
-        notices.append(flag)
-    try:
-        for side in ("baseline", "candidate"):
-            kept = store.get(store.add_measurement(getattr(comparison, side)))
-            document[side] = {**kept.document, "id": kept.id}
-        document["id"] = store.add(
-            "comparison",
-            document,
-            device=comparison.device,
-            model=comparison.candidate.model.name,
-            model_sha256=comparison.candidate.model.sha256,
-            verdict=comparison.verdict,
-        )
-    except StoreError as error:  # what was measured must be seen even where it cannot be kept
-        notices.append(Notice(code="not-stored", message=error.message, hint=error.hint or ""))
-    return document, tuple(dict.fromkeys((*notices, *store.notices)))
-
-
-def fraction(text: str, option: str) -> float:
-    """``2%`` or ``0.02`` → 0.02.
-
-    Raises:
-        UsageError: neither.
-    """
-    number, percent = text.strip().removesuffix("%").strip(), text.strip().endswith("%")
-    try:
-        value = float(number) / (100 if percent else 1)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1:
-        raise UsageError(f"{option} {text!r} is no percentage", hint=f"{option} 2%  or  {option} 0.02")
-    return value

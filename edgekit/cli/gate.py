@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgekit.cli import options as o
-from edgekit.cli.compare import fraction, keep
-from edgekit.cli.invocation import command, exit_with, new_app
+from edgekit.cli.gate_answer import Files, answer
+from edgekit.cli.invocation import Interrupted, command, new_app
 from edgekit.cli.output import Output, error_document
-from edgekit.cli.reaching import device_names, one_thread_count
-from edgekit.core.errors import UsageError
+from edgekit.cli.pairing import PairOptions, fraction
+from edgekit.core.errors import EdgekitError, UsageError
 
 if TYPE_CHECKING:
-    from edgekit.core.errors import EdgekitError
-    from edgekit.core.notice import Notice
     from edgekit.measure.compare import Comparison
-    from edgekit.measure.gate import Gate
-    from edgekit.measure.gate_checks import GateLimits
-    from edgekit.results.store import Store
+    from edgekit.measure.gate_checks import Check, GateLimits
     from edgekit.verbs.boards import Reach
-    from edgekit.verbs.fleet import Work
+    from edgekit.verbs.fleet import BoardOutcome, Work
+    from edgekit.verbs.gate import BoardGate
 
 app = new_app("May a model take its baseline's place? An exit status for CI.")
 
@@ -43,7 +40,7 @@ def gate(
             "device:current, what is released on the board.",
         ),
     ],
-    device: o.Devices = "local",
+    pairs: PairOptions,
     latency: Annotated[str, typer.Option("--latency", help="How much slower it may be; off: not looked at.")] = "5%",
     memory: Annotated[str, typer.Option("--memory", help="How much more memory it may need; or off.")] = "5%",
     size: Annotated[str, typer.Option("--size", help="How much larger the file may be; or off.")] = "1%",
@@ -62,26 +59,16 @@ def gate(
         Path | None,
         typer.Option("--summary", envvar="GITHUB_STEP_SUMMARY", help="Append a Markdown summary to this file."),
     ] = None,
-    num_threads: o.NumThreads = None,
-    plan: Annotated[
-        str, typer.Option("--plan", envvar="EDGEKIT_PLAN", help="standard or publish; quick is refused.")
-    ] = "standard",
-    num_runs: o.NumRuns = None,
-    warmup_runs: o.WarmupRuns = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Of the order of the processes (default: drawn).")
-    ] = None,
     runtime: o.Runtime = "auto",
     way: o.MeasuringBoardOptions,
     out: Output,
 ) -> None:
     """Run candidates and their baselines in turn on the same boards, and fail only where a regression is shown.
 
-    Exit status: 0 passed, 7 a regression, 8 inconclusive or not to be used, 5 a board that failed.
+    A board that cannot be used stops no other. Exit status: 0 passed, 7 a regression, 5 a board that failed, 8
+    inconclusive or not to be used, 130 interrupted; the files are written in every case.
     """
     from edgekit.measure.gate import judge_gate
-    from edgekit.measure.gate_checks import no_baseline, no_board
-    from edgekit.measure.pairs import make_pair_plan
     from edgekit.results.store import open_store
     from edgekit.verbs import baselines
     from edgekit.verbs.gate import gating, scoring
@@ -89,11 +76,10 @@ def gate(
     limits = _limits(latency, memory, size, max_drop)
     if on_inconclusive not in ("fail", "warn"):
         raise UsageError(f"--on-inconclusive {on_inconclusive!r} is neither fail nor warn")
-    chosen = make_pair_plan(plan, num_runs=num_runs, warmup_runs=warmup_runs, seed=seed)
-    names, reach = device_names(device), way.reach()
-    for name in names:
-        reach.target(name)  # a misspelt name is found before the models are read
-    writes = _Files(junit=junit, summary=summary, fail_open=on_inconclusive == "fail", candidates=candidates)
+    chosen, threads = pairs.chosen(), pairs.threads()
+    names, reach = pairs.boards(way)
+    files = {_name(one): one for one in candidates}
+    writes = Files(junit=junit, summary=summary, candidates=files, fail_open=on_inconclusive == "fail")
     writes.check()
     store = open_store()
     baselines.check_names(candidates)
@@ -104,75 +90,98 @@ def gate(
     placed = {} if released else dict(zip(candidates, baselines.places(candidates, baseline), strict=True))
     first = [one for one, place in placed.items() if accept and not place.exists()]
     left = [one for one in candidates if one not in first]
-    pairs = baselines.pair_up(left, baselines.CURRENT if released else [placed[one] for one in left])
+    if accept:
+        baselines.check_acceptable(placed)
+    opened = baselines.pair_up(left, baselines.CURRENT if released else [placed[one] for one in left])
     if data is None and any(preprocessing.arguments().values()):
         out.say("nothing is scored now (no --data): what the manifests say is compared, and preprocessing is not used")
-    comparisons: list[Comparison] = []
-    errors: dict[str, EdgekitError] = {}
-    if pairs:
+    compared: list[Comparison] = []
+    outcomes: tuple[BoardOutcome[BoardGate], ...] = ()
+    if opened:
         work = gating(
-            pairs,
+            opened,
             boards=len(names),
             limits=limits,
             score=None if data is None else scoring(data, preprocessing.arguments(), metric=metric),
-            num_threads=one_thread_count(num_threads),
+            num_threads=threads,
             plan=chosen,
             runtime=runtime,
             on_event=out.on_event,
+            on_compared=compared.append,
         )
-        comparisons, errors = _compared(names, work, reach, out)
-    for one in first:
-        baselines.accept(one, placed[one])
-    also = [no_baseline(name, _name(one)) for name in names for one in first]
-    also += [no_board(name, _name(one), error.message) for name, error in errors.items() for one in left]
-    if errors and not comparisons:
-        raise next(iter(errors.values()))
-    found = judge_gate(comparisons, limits, also=also)
-    if accept and not errors and found.verdict == "passed":
-        for one in left:
-            baselines.accept(one, placed[one])
-        first = list(placed)
-    _answer(found, list(errors.values()), [str(placed[one]) for one in first], store, out, writes)
+        outcomes = _outcomes(names, work, reach, out)
+    order = [(name, _name(one)) for name in names for one in candidates]
+    compared.sort(key=lambda one: order.index((one.device, one.candidate.model.name)))
+    also = [*_without_baseline(names, first), *_not_compared(outcomes, compared, [_name(one) for one in left])]
+    found = judge_gate(compared, limits, also=also)
+    errors = list(dict.fromkeys(error for outcome in outcomes for error in _failures(outcome)))
+    accepted: list[Path] = []
+    if accept and not any(isinstance(error, Interrupted) for error in errors):
+        passed = found.verdict == "passed" and not errors
+        try:
+            for one, place in placed.items():
+                if passed or one in first:
+                    baselines.accept(one, place)
+                    accepted.append(place)
+        except EdgekitError as error:
+            errors.append(error)
+    devices = [_entry(outcome) for outcome in outcomes]
+    answer(found, errors, devices=devices, accepted=accepted, store=store, out=out, writes=writes)
 
 
 def _name(model: Path) -> str:
     return model.name.removesuffix(".tflite")
 
 
-class _Files:
-    """What is written for CI systems beside the answer."""
+def _outcomes(
+    names: Sequence[str], work: Work[BoardGate], reach: Reach, out: Output
+) -> tuple[BoardOutcome[BoardGate], ...]:
+    """What came of every board; a board that failed, and Ctrl-C, end none of them but in an error of its own."""
+    from edgekit.cli.fleet import side_by_side
+    from edgekit.verbs.fleet import BoardOutcome, on_boards
 
-    def __init__(
-        self, *, junit: Path | None, summary: Path | None, fail_open: bool, candidates: Sequence[Path]
-    ) -> None:
-        self._junit, self._summary, self.fail_open = junit, summary, fail_open
-        self._candidates = candidates
+    if len(names) > 1:
+        return side_by_side(out, names, work, reach=reach, failures=_failures)
+    try:
+        return on_boards(names, work, out.on_event, reach=reach)
+    except KeyboardInterrupt:
+        gone = Interrupted("interrupted before it was done")
+        return (BoardOutcome(device=names[0], result=None, error=gone, seconds=0.0),)
 
-    def check(self) -> None:
-        """Finds out before minutes of work what cannot be written."""
-        from edgekit.core.files import check_writable
 
-        for path in (self._junit, self._summary):
-            if path is not None:
-                check_writable(path)
+def _failures(outcome: BoardOutcome[BoardGate]) -> tuple[EdgekitError, ...]:
+    from edgekit.verbs.gate import failures
 
-    def write(self, found: Gate, out: Output) -> None:
-        """JUnit XML, the step's summary, and annotations where GitHub runs us."""
-        import os
+    return failures(outcome)
 
-        from edgekit.core import files
-        from edgekit.report.github import step_summary, workflow_commands
-        from edgekit.report.junit import junit_xml
 
-        if self._junit is not None:
-            files.write_bytes(self._junit, junit_xml(found, fail_inconclusive=self.fail_open))
-        if self._summary is not None:
-            with self._summary.open("a", encoding="utf-8") as stream:  # what other steps have written stays
-                stream.write(step_summary(found))
-        if os.environ.get("GITHUB_ACTIONS") == "true":
-            candidates = {_name(one): str(one) for one in self._candidates}
-            for line in workflow_commands(found, candidates, fail_inconclusive=self.fail_open):
-                out.line(line)
+def _entry(outcome: BoardOutcome[BoardGate]) -> dict[str, Any]:
+    """A board, for scripts."""
+    problems = _failures(outcome)
+    entry = error_document(problems[0]) if problems else {}
+    return {**entry, "device": outcome.device, "ok": not problems, "seconds": outcome.seconds}
+
+
+def _without_baseline(names: Sequence[str], first: Sequence[Path]) -> Iterator[Check]:
+    from edgekit.measure.gate_checks import no_baseline
+
+    return (no_baseline(name, _name(one)) for name in names for one in first)
+
+
+def _not_compared(
+    outcomes: Sequence[BoardOutcome[BoardGate]], compared: Sequence[Comparison], models: Sequence[str]
+) -> Iterator[Check]:
+    """A check for every model that a board did not compare; of a board that failed afterwards for all of them."""
+    from edgekit.measure.gate_checks import no_board
+
+    done = {(one.device, one.candidate.model.name) for one in compared}
+    for outcome in outcomes:
+        device = outcome.device
+        missing = [model for model in models if (device, model) not in done]
+        for model in missing or models:
+            error = outcome.error or (outcome.result.errors.get(model) if outcome.result else None)
+            if error is not None:
+                yield no_board(device, model, error.message)
 
 
 def _limits(latency: str, memory: str, size: str, max_drop: str) -> GateLimits:
@@ -193,78 +202,3 @@ def _limits(latency: str, memory: str, size: str, max_drop: str) -> GateLimits:
     if found == GateLimits(latency=None, memory=None, size=None, max_drop=None):
         raise UsageError("every figure is off: there is nothing left to look at", hint="leave one of them on")
     return found
-
-
-def _compared(
-    names: Sequence[str], work: Work[tuple[Comparison, ...]], reach: Reach, out: Output
-) -> tuple[list[Comparison], dict[str, EdgekitError]]:
-    """What came of every board; of a single one an error ends the command."""
-    from edgekit.cli.fleet import side_by_side
-
-    if len(names) == 1:
-        return list(work(names[0], reach, out.on_event)), {}
-    outcomes = side_by_side(out, names, work, reach=reach)
-    errors = {outcome.device: outcome.error for outcome in outcomes if outcome.error is not None}
-    return [one for outcome in outcomes for one in outcome.result or ()], errors
-
-
-def _keep(found: Gate, store: Store) -> tuple[list[dict[str, Any]], list[Notice]]:
-    """Stores each comparison, and what was decided about it; the comparisons' documents, and what to tell."""
-    from edgekit.core.errors import StoreError
-    from edgekit.core.notice import Notice
-    from edgekit.measure.gate import to_gate_document
-    from edgekit.report.gated import gate_sentence
-
-    documents: list[dict[str, Any]] = []
-    notices: list[Notice] = []
-    for comparison in found.comparisons:
-        own = found.about(comparison)
-        kept, more = keep(comparison, store)
-        documents.append(kept)
-        notices += more
-        try:
-            store.add(
-                "gate",
-                {**to_gate_document(own), "sentence": gate_sentence(own), "comparisons": [kept]},
-                device=comparison.device,
-                model=comparison.candidate.model.name,
-                model_sha256=comparison.candidate.model.sha256,
-                verdict=own.verdict,
-            )
-        except StoreError as error:  # what was decided must be seen even where it cannot be kept
-            notices.append(Notice(code="not-stored", message=error.message, hint=error.hint or ""))
-    return documents, notices
-
-
-def _answer(
-    found: Gate,
-    errors: Sequence[EdgekitError],
-    accepted: Sequence[str],
-    store: Store,
-    out: Output,
-    writes: _Files,
-) -> None:
-    """Keeps, shows and writes what was decided; ends with its status."""
-    from edgekit.measure.gate import to_gate_document
-    from edgekit.report.gated import gate_sentence, gate_table
-
-    kept, notices = _keep(found, store)
-    document = {
-        **to_gate_document(found),
-        "sentence": gate_sentence(found),
-        "comparisons": kept,
-        "accepted": list(accepted),
-    }
-    if errors:
-        document |= error_document(errors[0])
-    out.notices(tuple(dict.fromkeys(notices)))
-    writes.write(found, out)
-    out.answer(document, gate_table(found), *(f"baseline now: {path}" for path in accepted))
-    for one in errors:
-        out.complain(one)
-    if found.verdict == "failed":
-        exit_with(7)
-    if errors:
-        exit_with(errors[0].exit_code)
-    if found.verdict == "invalid" or (found.verdict == "inconclusive" and writes.fail_open):
-        exit_with(8)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _STYLES = {"passed": "green", "failed": "red", "inconclusive": "yellow", "invalid": "red", "skipped": "dim"}
+#: so many models that were not compared are named
+_NAMED = 4
 HEADERS = ("check", "baseline", "candidate", "change (95 % interval)", "limit")
 
 
@@ -77,12 +79,20 @@ def why(check: Check) -> str:
 
 def gate_sentence(gate: Gate) -> str:
     """What came of it, in words."""
-    failed, unusable, left = gate.of("failed"), gate.of("invalid"), gate.of("inconclusive")
+    failed, left = gate.of("failed"), gate.of("inconclusive")
+    missing = [check for check in gate.of("invalid") if check.name == "board"]
+    unusable = len(gate.of("invalid")) - len(missing)
+    apart = [f"{words.model(check.model)} on {check.device}" for check in missing]
+    if len(apart) > _NAMED:
+        apart = [f"{words.count(len(apart), 'model')} on {words.count(len({one.device for one in missing}), 'board')}"]
+    told = [f"not compared: {clean(', '.join(apart))}"] if missing else []
     if gate.verdict == "failed":
         figures = ", ".join(f"{check.name} of {words.model(check.model)} on {check.device}" for check in failed)
-        return f"failed: {clean(figures)}"
+        return "; ".join([f"failed: {clean(figures)}", *told])
     if gate.verdict == "invalid":
-        return f"invalid: {words.count(len(unusable), 'check')} could not be measured so that it may be used"
+        if unusable:
+            told.insert(0, f"{words.count(unusable, 'check')} could not be measured so that it may be used")
+        return f"invalid: {'; '.join(told)}"
     if gate.verdict == "inconclusive":
         return f"inconclusive: {words.count(len(left), 'check')} neither shown to be worse nor to be within the limit"
     if not gate.of("passed"):

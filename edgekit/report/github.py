@@ -26,6 +26,8 @@ def step_summary(gate: Gate) -> str:
     """Markdown: the verdict, a table for each board and model with one row a check, and what the figures depend on."""
     nothing = gate.verdict == "passed" and not gate.of("passed")
     headline = "nothing was compared" if nothing else _HEADLINES[gate.verdict]
+    if gate.verdict == "invalid" and all(check.name == "board" for check in gate.of("invalid")):
+        headline = "a board could not be used"
     lines = [f"### {SIGNS['skipped' if nothing else gate.verdict]} edgekit gate: {headline}", ""]
     for looked in looked_at(gate):
         lines += [f"**{markdown(looked.model)}** on **{markdown(looked.device)}**", ""]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from edgekit.core.artifact import Artifact
     from edgekit.verbs.boards import Board
@@ -105,6 +105,25 @@ def current_release(board: Board, candidate: Artifact, folder: Path) -> Artifact
     if json.loads(manifest.read_bytes()).get("schema") != SCHEMA:  # of a bare model it only says which one it is
         manifest.unlink()
     return open_artifact(model)
+
+
+def check_acceptable(placed: Mapping[Path, Path]) -> None:
+    """Finds out before minutes of work whether candidates could be put in their baselines' places.
+
+    Args:
+        placed: candidate → place.
+
+    Raises:
+        ModelError: a candidate that is missing or no .tflite.
+        UsageError: a place that cannot be written.
+    """
+    from edgekit.core.files import check_writable
+    from edgekit.verbs.benchmark import open_model
+
+    for candidate in placed:
+        open_model(candidate)
+    for place in placed.values():
+        check_writable(place)
 
 
 def accept(candidate: Path, place: Path) -> None:

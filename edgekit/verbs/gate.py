@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgekit.core.errors import (
+    AuthenticationError,
+    BusyError,
+    EdgekitError,
+    HostKeyError,
+    MeasurementError,
+    UnreachableError,
+)
 from edgekit.core.events import ignore
 
 if TYPE_CHECKING:
@@ -18,10 +28,26 @@ if TYPE_CHECKING:
     from edgekit.measure.gate_checks import GateLimits
     from edgekit.measure.pairs import PairPlan
     from edgekit.measure.plan import Plan
-    from edgekit.verbs.boards import Reach
-    from edgekit.verbs.fleet import Work
+    from edgekit.verbs.boards import Board, Reach
+    from edgekit.verbs.fleet import BoardOutcome, Work
 
     Scoring = Callable[[Artifact, Artifact, EventSink], Change]
+
+#: what has lost the board itself: the next model there would only wait for the same end
+_LOST = (AuthenticationError, BusyError, HostKeyError, UnreachableError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardGate:
+    """What came of the models of a gate on one board.
+
+    Attributes:
+        comparisons: of those that were compared, in the order of the candidates.
+        errors: candidate → why it was not compared.
+    """
+
+    comparisons: tuple[Comparison, ...]
+    errors: Mapping[str, EdgekitError] = field(default_factory=dict)
 
 
 def gate(
@@ -41,6 +67,7 @@ def gate(
     runtime: str = "auto",
     reach: Reach | None = None,
     on_event: EventSink = ignore,
+    on_compared: Callable[[Comparison], None] = ignore,
 ) -> Gate:
     """Compares each candidate with its baseline on each board, and decides over all of them together.
 
@@ -54,6 +81,7 @@ def gate(
         scale, mean, std, preprocess, metric: of these rows; see :func:`edgekit.evaluate`.
         num_threads, plan, runtime, reach: see :func:`edgekit.compare`; ``quick`` is refused.
         on_event: hears of the progress.
+        on_compared: gets each comparison as soon as its board is done, also where the call fails in the end.
 
     Returns:
         The verdict and what it rests on. Nothing is stored.
@@ -61,7 +89,8 @@ def gate(
     Raises:
         UsageError: candidates and baselines do not go together, or a plan that is only indicative.
         MeasurementError: an emulated board, or one that failed its self-test; nothing was run on it.
-        ModelError, DataError, DeviceError: see :func:`edgekit.compare` and :func:`edgekit.evaluate`.
+        ModelError, DataError, DeviceError: see :func:`edgekit.compare` and :func:`edgekit.evaluate`. With several
+            models or boards, the others were compared.
     """
     from edgekit.measure.gate import judge_gate
     from edgekit.measure.gate_checks import GateLimits
@@ -81,11 +110,23 @@ def gate(
         runtime=runtime,
         on_event=on_event,
     )
-    outcomes = on_boards(names, work, on_event, reach=reach)
+
+    def hand_over(outcome: BoardOutcome[BoardGate]) -> None:
+        for comparison in outcome.result.comparisons if outcome.result else ():
+            on_compared(comparison)
+
+    outcomes = on_boards(names, work, on_event, reach=reach, on_outcome=hand_over)
     for outcome in outcomes:
-        if outcome.error is not None:
-            raise outcome.error
-    return judge_gate([one for outcome in outcomes if outcome.result for one in outcome.result], bounds)
+        for error in failures(outcome):
+            raise error
+    return judge_gate([one for outcome in outcomes if outcome.result for one in outcome.result.comparisons], bounds)
+
+
+def failures(outcome: BoardOutcome[BoardGate]) -> tuple[EdgekitError, ...]:
+    """What went wrong on one board: the board itself, or some of the models."""
+    if outcome.error is not None:
+        return (outcome.error,)
+    return tuple(dict.fromkeys(outcome.result.errors.values())) if outcome.result is not None else ()
 
 
 def gating(
@@ -98,16 +139,19 @@ def gating(
     plan: str | Plan | PairPlan = "standard",
     runtime: str = "auto",
     on_event: EventSink = ignore,
-) -> Work[tuple[Comparison, ...]]:
+    on_compared: Callable[[Comparison], None] = ignore,
+) -> Work[BoardGate]:
     """The work of :func:`gate` on one board, for :func:`edgekit.verbs.fleet.on_boards`.
 
-    What can be scored before any board is bothered, is.
+    What can be scored before any board is bothered, is. A model that cannot be compared stops no other.
 
     Args:
         pairs: from :func:`edgekit.verbs.baselines.pair_up`.
         boards: how many there are: the more is tested, the less chance may leave to each test.
         score: from :func:`scoring`; None: the scores that stand in the manifests.
         limits, num_threads, plan, runtime, on_event: see :func:`gate`.
+        on_compared: gets each comparison as soon as it is there, in the thread of its board; so it is known also where
+            the board's work is ended from outside.
 
     Raises:
         UsageError, DataError, ModelError: see :func:`gate`.
@@ -115,7 +159,6 @@ def gating(
     import dataclasses
     import tempfile
 
-    from edgekit.core.errors import MeasurementError
     from edgekit.verbs.baselines import current_release
     from edgekit.verbs.benchmark import check_runtime
     from edgekit.verbs.boards import open_board
@@ -128,21 +171,34 @@ def gating(
     stateful = any(is_stateful(one) for pair in pairs for one in pair if one is not None)
     scores = [score(old, new, on_event) if score and old else None for new, old in pairs]
 
-    def work(name: str, reach: Reach, on_event: EventSink) -> tuple[Comparison, ...]:
+    def one(board: Board, index: int, folder: Path, on_event: EventSink) -> Comparison:
+        new, old = pairs[index]
+        held = old or current_release(board, new, folder)
+        found = compare_on(board, held, new, plan=pair_plan, num_threads=num_threads, on_event=on_event)
+        if score is not None:
+            found = dataclasses.replace(found, score=scores[index] or score(held, new, on_event))
+        return found
+
+    def work(name: str, reach: Reach, on_event: EventSink) -> BoardGate:
         if flag := flagged(name):
             raise MeasurementError(f"{flag.message}; a gate does not rest on such a board", hint=flag.hint)
-        found = []
+        found: list[Comparison] = []
+        errors: dict[str, EdgekitError] = {}
         with (
             tempfile.TemporaryDirectory(prefix="edgekit-", ignore_cleanup_errors=True) as folder,
             open_board(name, reach, name_of_runtime, on_event, stateful=stateful) as board,
         ):
-            released = [old or current_release(board, new, Path(folder)) for new, old in pairs]
-            for (new, _), old, scored in zip(pairs, released, scores, strict=True):
-                one = compare_on(board, old, new, plan=pair_plan, num_threads=num_threads, on_event=on_event)
-                if score is not None:
-                    one = dataclasses.replace(one, score=scored or score(old, new, on_event))
-                found.append(one)
-        return tuple(found)
+            for index, (new, _) in enumerate(pairs):
+                try:
+                    found.append(one(board, index, Path(folder), on_event))
+                except EdgekitError as error:
+                    errors[new.name] = error
+                    if isinstance(error, _LOST):
+                        errors |= {other.name: error for other, _ in pairs[index:]}
+                        break
+                else:
+                    on_compared(found[-1])
+        return BoardGate(comparisons=tuple(found), errors=errors)
 
     return work
 

@@ -8,7 +8,7 @@ import pytest
 import tiny_tflite
 from cli_run import Edgekit
 
-from edgekit.cli.compare import fraction, keep
+from edgekit.cli.pairing import fraction, keep
 from edgekit.core.errors import UsageError
 from edgekit.measure.compare import Comparison
 from edgekit.measure.pairs import PairPlan

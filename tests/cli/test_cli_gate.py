@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import tiny_tflite
 from cli_run import Edgekit, refused
+from sshd_board import free_port
 
 from edgekit.results.store import open_store
+
+#: a gate that decides by sizes: no figure depends on this machine
+BY_SIZE = ("--latency", "off", "--memory", "off")
+#: the command with processes that take a moment instead of two seconds
+SHORT = """\
+import dataclasses, sys
+from edgekit.measure import plan
+short = dataclasses.replace(
+    plan.STANDARD, memory_processes=1, cold_processes=0, min_s=0.05, warmup_s=0.02, warmup_max_s=2.0, retries=0,
+    cool_wait_s=0.0,
+)
+plan.STANDARD = plan.PLANS["standard"] = short
+from edgekit.cli.main import main
+main(sys.argv[3:])
+"""
 
 
 @pytest.fixture
@@ -18,6 +35,11 @@ def model(edgekit: Edgekit) -> Path:
     path.parent.mkdir()
     path.write_bytes(tiny_tflite.dense_chain_int8(layers=2, columns=32))
     return path
+
+
+@pytest.fixture
+def short(edgekit: Edgekit) -> Edgekit:
+    return replace(edgekit, flags=("-c", SHORT))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +100,13 @@ def test_a_summary_is_added_to_what_other_steps_have_written(edgekit: Edgekit, m
 def test_a_board_that_failed_its_self_test_is_refused_with_status_8(edgekit: Edgekit, model: Path) -> None:
     kept = {"device": "local", "model": "digits", "model_sha256": "0" * 64}
     open_store().add("selftest", {"reasons": ["blunt: finds slow-downs from 20 % on"]}, verdict="failed", **kept)
-    refused(edgekit("gate", model, "--baseline", model), 8, "failed its self-test", "edgekit devices selftest local")
+    ran = edgekit("gate", model, "--baseline", model, "--junit", "gate.xml")
+    assert ran.status == 8, ran.err
+    assert "failed its self-test" in ran.err
+    assert "edgekit devices selftest local" in ran.err
+    assert "not compared: kws on local" in ran.out
+    (error,) = ElementTree.parse(edgekit.folder / "gate.xml").getroot().iter("error")
+    assert "blunt" in error.attrib["message"]
 
 
 @pytest.mark.slow
@@ -95,3 +123,100 @@ def test_a_gate_by_the_standard_plan_fails_a_file_that_has_grown_and_is_kept(edg
     shown = edgekit("results", "show", kept.id, "--json")
     assert shown.status == 0, shown.err
     assert len(open_store().list("comparison")) == 1
+
+
+# ------------------------------------------------------------------------------- boards that cannot be used, Ctrl-C
+
+
+def nobody_there(folder: Path) -> str:
+    """An ssh configuration with a board ``pi4`` where nobody listens."""
+    path = folder / "nobody"
+    path.write_text(
+        f"Host pi4\n  HostName 127.0.0.1\n  Port {free_port()}\n  User pi\n  UserKnownHostsFile /dev/null\n"
+    )
+    return str(path)
+
+
+def test_a_single_board_that_cannot_be_used_ends_with_5_and_every_file_is_written(
+    edgekit: Edgekit, model: Path
+) -> None:
+    ran = edgekit(
+        *("gate", model, "--baseline", model, "--device", "pi4", "--junit", "gate.xml", "--summary", "gate.md"),
+        *("--ssh-config", nobody_there(edgekit.folder), "--json"),
+        env={"GITHUB_ACTIONS": "true"},
+    )
+    assert ran.status == 5, ran.err
+    document = ran.document
+    assert [(check["name"], check["outcome"]) for check in document["checks"]] == [("board", "invalid")]
+    assert (document["error"]["class"], document["error"]["exit_code"]) == ("UnreachableError", 5)
+    (board,) = document["devices"]
+    assert (board["device"], board["ok"]) == ("pi4", False)
+    assert document["sentence"] == "invalid: not compared: kws on pi4"
+    (error,) = ElementTree.parse(edgekit.folder / "gate.xml").getroot().iter("error")
+    assert "pi4" in error.attrib["message"]
+    summary = (edgekit.folder / "gate.md").read_text()
+    assert "edgekit gate: a board could not be used" in summary
+    (annotation,) = [line for line in ran.err.splitlines() if line.startswith("::")]
+    assert "board of kws on pi4" in annotation
+
+
+@pytest.mark.parametrize("layers", [2, 12])
+def test_the_other_boards_are_gated_all_the_same_and_a_regression_there_outranks_the_board(
+    short: Edgekit, model: Path, layers: int
+) -> None:
+    old = short.folder / "kws.tflite"
+    old.write_bytes(tiny_tflite.dense_chain_int8(layers=2, columns=32))
+    model.write_bytes(tiny_tflite.dense_chain_int8(layers=layers, columns=32))
+    ran = short(
+        *("gate", model, "--baseline", old, "--device", "pi4,local", "--junit", "gate.xml", "--json"),
+        *(*BY_SIZE, "--ssh-config", nobody_there(short.folder)),
+    )
+    assert ran.status == (5 if layers == 2 else 7), ran.err
+    document = ran.document
+    found = {(check["device"], check["name"]): check["outcome"] for check in document["checks"]}
+    assert found["pi4", "board"] == "invalid"
+    assert found["local", "size"] == ("passed" if layers == 2 else "failed")
+    assert [board["ok"] for board in document["devices"]] == [False, True]
+    assert document["error"]["class"] == "UnreachableError"
+    assert "not compared: kws on pi4" in document["sentence"]
+    suites = {suite.attrib["name"]: suite for suite in ElementTree.parse(short.folder / "gate.xml").getroot()}
+    assert set(suites) == {"kws on pi4", "kws on local"}
+    assert suites["kws on pi4"].attrib["errors"] == "1"
+    assert len(open_store().list("gate")) == 1
+
+
+def test_a_model_that_a_board_cannot_compare_stops_no_other(short: Edgekit, model: Path) -> None:
+    other = model.with_name("other.tflite")
+    other.write_bytes(model.read_bytes())
+    deployed = short("deploy", other, "--device", "local", "--no-benchmark")
+    assert deployed.status == 0, deployed.err
+    ran = short("gate", model, other, "--baseline", "device:current", *BY_SIZE, "--json")
+    assert ran.status == 5, ran.err
+    found = {(check["model"], check["name"]): check["outcome"] for check in ran.document["checks"]}
+    assert (found["kws", "board"], found["other", "size"]) == ("invalid", "passed")
+    assert "no current release of kws" in ran.error["message"]
+
+
+def test_after_ctrl_c_what_was_decided_until_then_is_written(short: Edgekit, model: Path) -> None:
+    other = model.with_name("other.tflite")
+    other.write_bytes(model.read_bytes())
+    with short.running(
+        *("gate", model, other, "--baseline", "models", "--junit", "gate.xml", "--json", "-v"), *BY_SIZE
+    ) as run:
+        run.wait_for(lambda run: "other (A): 1/" in run.err)
+        ran = run.ctrl_c()
+        assert run.alive() == []
+    assert ran.status == 130, ran.err
+    found = {(check["model"], check["name"]): check["outcome"] for check in ran.document["checks"]}
+    assert (found["kws", "size"], found["other", "board"]) == ("passed", "invalid")
+    assert "interrupted" in ran.error["message"]
+    suites = {suite.attrib["name"]: suite for suite in ElementTree.parse(short.folder / "gate.xml").getroot()}
+    assert suites["other on local"].attrib["errors"] == "1"
+    assert len(open_store().list("gate")) == 1
+
+
+def test_a_first_baseline_that_is_no_model_is_found_before_anything_is_measured(edgekit: Edgekit, model: Path) -> None:
+    broken = model.with_name("broken.tflite")
+    broken.write_bytes(b"")
+    refused(edgekit("gate", model, broken, "--baseline", "baselines", "--accept"), 4, "broken.tflite")
+    assert not (edgekit.folder / "baselines" / "kws.tflite").exists()

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgekit.cli import options as o
-from edgekit.cli.compare import fraction
 from edgekit.cli.devices.app import Name, app
 from edgekit.cli.invocation import command, exit_with
 from edgekit.cli.output import Output
+from edgekit.cli.pairing import fraction
 from edgekit.cli.reaching import one_thread_count
 
 if TYPE_CHECKING:
