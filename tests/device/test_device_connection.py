@@ -347,6 +347,8 @@ def test_a_proxy_command_that_fails_is_named(sshd_board):
     config = sshd_board.write_config("proxied", "ProxyCommand sh -c 'echo no way through >&2'")
     fails(UnreachableError, "the ProxyCommand failed: no way through", ssh_config=config)
     config = sshd_board.write_config("proxied", "ProxyCommand false")
+    fails(UnreachableError, "the ProxyCommand failed: it ended with status 1", ssh_config=config)
+    config = sshd_board.write_config("proxied", "ProxyCommand true")
     fails(UnreachableError, "does not greet", ssh_config=config)
 
 

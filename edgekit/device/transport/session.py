@@ -31,6 +31,7 @@ _DISABLED = {
 }
 _MAX_JUMPS = 8
 _RETRIES_S = (0.3, 0.9, 2.5)
+_PROXY_END_S = 0.3  # from the end of its output to its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +95,13 @@ class _Proxy:
         return ours, cls(process, errors)
 
     def complaint(self) -> str:
-        """The last line that it printed to standard error."""
+        """The last line that it printed to standard error; of one that failed without a word, its exit status."""
         self._errors.seek(0)
-        return complaint(self._errors.read(1 << 16))
+        said = complaint(self._errors.read(1 << 16))
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if not said and (status := self._process.wait(_PROXY_END_S)) != 0:
+                return f"it ended with status {status}"
+        return said
 
     def close(self) -> None:
         """Ends it."""
