@@ -45,6 +45,7 @@ WARMUP_KEPT = 1000
 QUICK_NS = 100_000  # a run below this is timed in batches ...
 BATCH_NS = 200_000  # ... of about this length, so that clock and call cost stay below 1 %
 GLANCE_NS = 800_000_000  # sensors are looked at this often during the measured loop: never less than once a second
+PACE_NS = 50_000_000  # after so long the pace is taken again
 MOST_READINGS = 600  # of one loop that are kept
 PATIENCE_S = 2.0  # a program that takes longer to tell a sensor's reading does not tell it
 
@@ -1524,6 +1525,32 @@ def calibrate() -> int:
     return best
 
 
+class Paces:
+    """The pace over the measured runs: what a small fixed piece of work took, and how many entries there were then.
+
+    A neighbour on the other half of a core slows it down more than most models, and says so when nothing else does.
+    """
+
+    def __init__(self) -> None:
+        self.spent = array.array("q")
+        self.at = array.array("q")
+        self.next = 0
+
+    def add(self, entries: int) -> None:
+        """Does the work, quickest of three, after so many entries."""
+        now, best = time.perf_counter_ns, 0
+        for _ in range(3):
+            start = now()
+            value = 1
+            for _ in range(1000):
+                value = (value * 69069 + 1) & 0xFFFFFFFF
+            spent = now() - start
+            best = min(best, spent) if best else spent
+        self.spent.append(best)
+        self.at.append(entries)
+        self.next = now() + PACE_NS
+
+
 def timed(engine: Engine) -> int:
     """Nanoseconds of one run."""
     start = time.perf_counter_ns()
@@ -1647,7 +1674,9 @@ def measure(engine: Engine, samples: Samples, job: Record, typical_ns: int, samp
     spent = cpu_clock(job["num_threads"])
     cost, reading_cost, step_ns = call_cost(engine, batch), cpu_cost(engine, batch, spent), clock_step(spent)
     count = status = 0
+    paces = Paces()
     sampler.begin()
+    paces.add(0)
     pressure, busy = pressure_us(), busy_ns()
     usage = resource.getrusage(resource.RUSAGE_SELF)
     cpu = time.process_time_ns()
@@ -1675,6 +1704,8 @@ def measure(engine: Engine, samples: Samples, job: Record, typical_ns: int, samp
         if count == len(entries):
             entries.extend(room)
             cpu_entries.extend(room)
+        if stop >= paces.next:
+            paces.add(count)
         if stop >= next_glance:
             sampler.glances.look()
             next_glance = now() + GLANCE_NS
@@ -1682,6 +1713,7 @@ def measure(engine: Engine, samples: Samples, job: Record, typical_ns: int, samp
     cpu = time.process_time_ns() - cpu
     after = resource.getrusage(resource.RUSAGE_SELF)
     waited, worked = pressure_us(), busy_ns()
+    paces.add(count)
     coarse = step_ns > 0.05 * middle(entries[:count]) * batch
     missing = "this kernel counts CPU time in steps of %d us, which is too coarse" % (step_ns // 1000)
     return {
@@ -1689,6 +1721,8 @@ def measure(engine: Engine, samples: Samples, job: Record, typical_ns: int, samp
         "cpu_latency_ns": None if coarse else cpu_entries[:count].tolist(),
         "cpu_latency_missing": missing if coarse else "",
         "busy_ns": None if busy is None or worked is None else worked - busy,
+        "pace_ns": paces.spent.tolist(),
+        "pace_at": paces.at.tolist(),
         "during": sampler.end(),
         "batch": batch,
         "call_ns": cost,

@@ -7,6 +7,7 @@
 
 static const int64_t QUICK_NS = 100000;     /* a run below this is timed in batches ... */
 static const int64_t BATCH_NS = 200000;     /* ... of about this length, so that the clock's cost stays below 1 % */
+static const int64_t PACE_NS = 50000000;    /* after so long the pace is taken again */
 static const int64_t MOST_RUNS = 1000000000000;
 
 static int64_t nanoseconds(const Json *request, const char *key) { return (int64_t)(want_seconds(request, key) * 1e9); }
@@ -43,6 +44,55 @@ int64_t calibrate(void) {
     if (!best || spent < best) best = spent;
   }
   return best;
+}
+
+/* Nanoseconds of a smaller piece of fixed work. It keeps the ways to the first cache busy: that is what a neighbour on
+ * the other half of a core takes away first, and what a chain of sums would not feel. */
+static int64_t pace(void) {
+  static uint32_t table[1024];
+  int64_t best = 0;
+  for (int round = 0; round < 3; round++) {
+    int64_t start = now();
+    uint32_t a = 0, b = 0, c = 0, d = 0;
+    for (uint32_t i = 0; i < 4000; i++) {
+      a += table[i & 1023];
+      b ^= table[(i + 511) & 1023];
+      c += table[(i * 7) & 1023];
+      d ^= table[(i * 3 + 5) & 1023];
+      table[(i + 64) & 1023] = a + b;
+      table[(i + 700) & 1023] = c ^ d;
+      __asm__ volatile("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d) : : "memory");
+    }
+    int64_t spent = now() - start;
+    if (!best || spent < best) best = spent;
+  }
+  return best;
+}
+
+/* The pace over the measured runs: what the fixed work took, and how many entries there were then. */
+typedef struct {
+  int64_t *spent, *at;
+  size_t count, room;
+  int64_t next;
+} Paces;
+
+static void add_pace(Paces *paces, size_t entries) {
+  if (paces->count == paces->room) {
+    paces->room = paces->room * 2 + 256;
+    paces->spent = need(realloc(paces->spent, paces->room * sizeof *paces->spent));
+    paces->at = need(realloc(paces->at, paces->room * sizeof *paces->at));
+  }
+  paces->at[paces->count] = (int64_t)entries;
+  paces->spent[paces->count++] = pace();
+  paces->next = now() + PACE_NS;
+}
+
+static void put_paces(Text *json, const Paces *paces) {
+  text_put(json, "\"pace_ns\": ");
+  text_numbers(json, paces->spent, paces->count);
+  text_put(json, ", \"pace_at\": ");
+  text_numbers(json, paces->at, paces->count);
+  text_put(json, ", ");
 }
 
 /* The median of up to ten values (the upper one of two). */
@@ -145,7 +195,9 @@ void measure(Text *json, Samples *samples, const Bounds *bounds, int64_t typical
   size_t room = first_room(bounds, (typical > 1 ? typical : 1) * batch), count = 0;
   int64_t *entries = need(malloc(room * sizeof *entries)), *cpu_entries = need(malloc(room * sizeof *entries));
   CpuClock clock = cpu_clock(num_threads);
+  Paces paces = {0};
   sampler_begin();
+  add_pace(&paces, 0);
   struct rusage before = {0}, after = {0};
   int64_t pressure = pressure_us(), busy = busy_ns(), stop = 0, spent = 0, all = 0;
   getrusage(RUSAGE_SELF, &before);
@@ -162,12 +214,14 @@ void measure(Text *json, Samples *samples, const Bounds *bounds, int64_t typical
     entries[count++] = entry;
     all += entry;
     if (enough(bounds, (int64_t)count, stop - begin)) break;
+    if (stop >= paces.next) add_pace(&paces, count);
     glance_between_runs(stop);
   }
   int64_t wall = now() - begin;
   cpu = cpu_time() - cpu;
   getrusage(RUSAGE_SELF, &after);
   int64_t waited = pressure_us(), worked = busy_ns();
+  add_pace(&paces, count);
   text_put(json, "\"latency_ns\": ");
   text_numbers(json, entries, count);
   text_put(json, ", \"batch\": %lld, \"call_ns\": 0, \"cpu_ns\": %lld, \"wall_ns\": %lld, ", (long long)batch,
@@ -182,6 +236,7 @@ void measure(Text *json, Samples *samples, const Bounds *bounds, int64_t typical
     text_put(json, "\"pressure_us\": null, ");
   else
     text_put(json, "\"pressure_us\": %lld, ", (long long)(waited - pressure));
+  put_paces(json, &paces);
   text_put(json, "\"during\": ");
   put_during(json);
   text_put(json, ", ");
