@@ -56,5 +56,5 @@ class Tail:
             del self._content[: -self._keep]
 
     def content(self) -> bytes:
-        """What was kept."""
-        return bytes(self._content[-self._keep :])
+        """What was kept. The marker is our script's name, too: what its shell complains about is said by ``sh``."""
+        return bytes(self._content[-self._keep :]).replace(self._marker[:-1] + b": ", b"sh: ")
