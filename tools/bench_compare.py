@@ -33,7 +33,7 @@ import numpy
 from edgekit.core.artifact import open_artifact
 from edgekit.core.events import ignore
 from edgekit.device.run import run_job
-from edgekit.measure import paired
+from edgekit.measure import pace, paired
 from edgekit.measure.pairs import PairPlan, collect_pairs
 from edgekit.measure.plan import Plan
 from edgekit.runner import payload
@@ -208,31 +208,45 @@ def neighbour(noisy: bool) -> Iterator[None]:
             process.wait()
 
 
-def rounds(sides: dict[str, Ready], plan: Plan, count: int) -> list[dict[str, float]]:
-    """The median of one process of each side, ``count`` times, in an order drawn by lot."""
+def rounds(sides: dict[str, Ready], plan: Plan, count: int) -> dict[str, list[Trial]]:
+    """One process of each side, ``count`` times, in an order drawn by lot."""
     lot = random.Random(3)
-    found = []
+    found: dict[str, list[Trial]] = {name: [] for name in sides}
     for _ in range(count):
         names = list(sides)
         lot.shuffle(names)
-        medians = {}
         for name in names:
             side = sides[name]
-            medians[name] = middle(side.run(plan.job(side.job, "latency"), plan.time_limit_s))
-        found.append(medians)
+            found[name].append(side.run(plan.job(side.job, "latency"), plan.time_limit_s))
     return found
 
 
-def resampled(found: Sequence[dict[str, float]], side: str, windows: int = 2000) -> dict[str, float]:
-    """How often each word is said of a side against A, in windows of the rounds."""
+def ratios_of(found: dict[str, list[Trial]], side: str, *, calm: bool) -> list[float | None]:
+    """The log ratio of a side to A in each round, of undisturbed iterations or of all; None where there is none."""
+    if calm:
+        best = pace.calm_medians(*found.values())
+        assert best is not None, "the runner does not tell its pace"
+        medians = dict(zip(found, best, strict=True))
+    else:
+        medians = {name: tuple(map(middle, trials)) for name, trials in found.items()}
+    pairs = zip(medians["A"], medians[side], strict=True)
+    return [math.log(other / one) if one and other else None for one, other in pairs]
+
+
+def resampled(found: dict[str, list[Trial]], side: str, windows: int = 2000) -> dict[str, float]:
+    """How often each word is said of a side against A, in windows of the rounds: as ``compare`` takes its pairs."""
     lot = random.Random(4)
+    calm, whole = ratios_of(found, side, calm=True), ratios_of(found, side, calm=False)
     said: dict[str, float] = dict.fromkeys(("slower", "faster", "equivalent", "inconclusive"), 0.0)
+    most = PairPlan().most
     for _ in range(windows):
-        start = lot.randrange(max(1, len(found) - 29))
-        near = found[start : start + 30]
-        chosen = [near[index] for index in sorted(lot.sample(range(len(near)), min(20, len(near))))]
-        one, other = ("A", side) if side != "A again" or lot.random() < 0.5 else ("A again", "A")
-        values = paired.log_ratios([medians[one] for medians in chosen], [medians[other] for medians in chosen])
+        start = lot.randrange(max(1, len(whole) - most - 9))
+        chosen = sorted(lot.sample(range(start, min(start + most + 10, len(whole))), min(most, len(whole))))
+        values = [value for index in chosen if (value := calm[index]) is not None][: paired.LOOKS[-1]]
+        if len(values) < paired.LOOKS[0]:
+            values = [value for index in chosen if (value := whole[index]) is not None]
+        if side == "A again" and lot.random() < 0.5:
+            values = [-value for value in values]
         said[decided(values, paired.interval)[0]] += 1 / windows
     return said
 
@@ -266,20 +280,22 @@ def truth(model: Path, device: str, *, count: int, comparisons: int, min_s: floa
         for noisy in noise:
             with neighbour(noisy):
                 began = time.monotonic()
-                found = [] if comparisons else rounds(sides, plan, count)
+                found = {} if comparisons else rounds(sides, plan, count)
                 for side in [name for name in sides if name != "A"]:
                     if comparisons:
                         said, ratios = whole(sides, plan, comparisons, side)
                     else:
                         said = resampled(found, side)
-                        ratios = [math.log(medians[side] / medians["A"]) for medians in found]
+                        ratios = [value for value in ratios_of(found, side, calm=False) if value is not None]
                     words = [f"{said[word]:.1%}" for word in said]
                     print(
                         f"{'neighbour' if noisy else 'quiet':12}{side:10}{paired.ratio(ratios) or 0:>10.4f}"
                         f"{paired.spread(ratios) or 0:>9.2%}{words[0]:>9}{words[1]:>9}{words[2]:>12}{words[3]:>8}",
                         flush=True,
                     )
-                print(f"{'':12}{time.monotonic() - began:.0f} s", flush=True)
+                share = pace.disturbed_share([trial for trials in found.values() for trial in trials])
+                disturbed = "" if share is None else f", {share:.0%} of the time disturbed"
+                print(f"{'':12}{time.monotonic() - began:.0f} s{disturbed}", flush=True)
 
 
 def main() -> None:
