@@ -48,7 +48,7 @@ def test_the_sentence_says_who_is_slower_by_how_much_and_how_sure_that_is(tmp_pa
     text = comparison_sentence(compared(tmp_path))
     assert text.startswith("heavy is ")
     assert " slower than light (95 % interval " in text
-    assert text.endswith(", 10 pairs)")
+    assert text.endswith(f", {document['pairs']} pairs)")
 
 
 def test_a_quick_comparison_is_refused_before_anything_is_read(edgekit: Edgekit) -> None:
