@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,24 +94,25 @@ def add(entry: InventoryEntry, *, replace: bool = False) -> None:
     check_name(entry.name)
     decode.from_json(InventoryEntry, decode.to_json(entry), source=f"device {entry.name!r}")
     _check_workspace(entry)
-    if not replace and find(entry.name):
-        raise UsageError(
-            f"there is a device called {entry.name!r} already",
-            hint=f"`edgekit devices remove {entry.name}` first, or choose another name",
-        )
     import tomlkit
 
-    document = _document()
-    table = document[entry.name] if entry.name in document else tomlkit.table()
-    for key, value in decode.to_json(entry).items():
-        if key == "name":
-            continue
-        if value is None:
-            table.pop(key, None)
-        else:
-            table[key] = value
-    document[entry.name] = table
-    _write(document)
+    with _alone():
+        if not replace and find(entry.name):
+            raise UsageError(
+                f"there is a device called {entry.name!r} already",
+                hint=f"`edgekit devices remove {entry.name}` first, or choose another name",
+            )
+        document = _document()
+        table = document[entry.name] if entry.name in document else tomlkit.table()
+        for key, value in decode.to_json(entry).items():
+            if key == "name":
+                continue
+            if value is None:
+                table.pop(key, None)
+            else:
+                table[key] = value
+        document[entry.name] = table
+        _write(document)
 
 
 def remove(name: str) -> None:
@@ -119,12 +121,13 @@ def remove(name: str) -> None:
     Raises:
         UsageError: there is none of that name.
     """
-    document = _document()
-    if name not in document:
-        message, hint = suggest.unknown("device", name, document)
-        raise UsageError(message, hint=hint)
-    del document[name]
-    _write(document)
+    with _alone():
+        document = _document()
+        if name not in document:
+            message, hint = suggest.unknown("device", name, document)
+            raise UsageError(message, hint=hint)
+        del document[name]
+        _write(document)
 
 
 def check_name(name: str) -> None:
@@ -136,6 +139,11 @@ def check_name(name: str) -> None:
     if not NAME.fullmatch(name) or name == "local":
         why = "is this machine, always" if name == "local" else "cannot be the name of a device"
         raise UsageError(f"{name!r} {why}", hint="use letters, digits, `.`, `_` and `-`; at most 64")
+
+
+def _alone() -> AbstractContextManager[None]:
+    """From reading the file to writing it: another command's entry must not get lost between the two."""
+    return files.alone(path().with_name(".devices.lock"))
 
 
 def _check_workspace(entry: InventoryEntry) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -99,3 +100,13 @@ def test_a_wrong_inventory_file_is_named(text, complaint):
 def test_the_file_is_the_users_alone():
     inventory.add(DESK)
     assert inventory.path().stat().st_mode & 0o077 == 0
+
+
+def test_several_commands_that_write_at_once_lose_nothing_of_each_other():
+    inventory.add(DESK)
+    names = [f"board-{number}" for number in range(16)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda name: inventory.add(InventoryEntry(name=name, host=name)), names))
+        assert [entry.name for entry in inventory.entries()] == sorted([*names, DESK.name])
+        list(pool.map(inventory.remove, names))
+    assert inventory.entries() == (DESK,)
