@@ -59,7 +59,15 @@ def test(arguments: list[str]) -> None:
     """The tests, except those marked slow; further arguments go to pytest."""
     install_programs()
     set_up("dev")
-    options = arguments or ["-m", "not slow", "-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile"]
+    options = arguments or [
+        "-m",
+        "not slow",
+        "-n",
+        str(min(4, os.cpu_count() or 1)),
+        "--dist",
+        "loadfile",
+        "--durations=15",
+    ]
     os.chdir(ROOT)
     os.execv(PYTHON, [str(PYTHON), "-m", "pytest", *options])
 
