@@ -59,15 +59,8 @@ def test(arguments: list[str]) -> None:
     """The tests, except those marked slow; further arguments go to pytest."""
     install_programs()
     set_up("dev")
-    options = arguments or [
-        "-m",
-        "not slow",
-        "-n",
-        str(min(4, os.cpu_count() or 1)),
-        "--dist",
-        "loadfile",
-        "--durations=15",
-    ]
+    workers = str(min(4, os.cpu_count() or 1))
+    options = arguments or ["-m", "not slow", "-n", workers, "--dist", "loadfile", "--durations=15"]
     os.chdir(ROOT)
     os.execv(PYTHON, [str(PYTHON), "-m", "pytest", *options])
 
