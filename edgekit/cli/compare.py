@@ -27,20 +27,34 @@ app = new_app("Is one model faster than another on a board?")
 
 @command(app, "compare", example="edgekit compare old.tflite new.tflite --device pi4")
 def compare(
-    baseline: Annotated[Path, typer.Argument(metavar="A", help="The .tflite to compare with.")],
-    candidate: Annotated[Path, typer.Argument(metavar="B", help="The .tflite that may be faster; A again tests A/A.")],
+    baseline: Annotated[Path, typer.Argument(metavar="A", help="The .tflite or .onnx to compare with.")],
+    candidate: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="B", help="The one that may be faster; A again tests A/A; none: A again, on the second --runtime."
+        ),
+    ] = None,
     *,
     pairs: PairOptions,
     margin: Annotated[
         str, typer.Option("--margin", envvar="EDGEKIT_MARGIN", help="Differences below this do not matter.")
     ] = "2%",
-    runtime: o.Runtime = "auto",
+    runtime: Annotated[
+        str,
+        typer.Option(
+            "--runtime",
+            envvar="EDGEKIT_RUNTIME",
+            help="One for both, or one for each: litert,litert-builtin. Names as of `edgekit benchmark`.",
+        ),
+    ] = "auto",
     way: o.MeasuringBoardOptions,
     out: Output,
 ) -> None:
     """Tell whether B is faster or slower than A: 10 to 20 pairs of fresh processes, in an order drawn by lot.
 
-    Every board gets a verdict of its own: faster, slower, equivalent, inconclusive or invalid.
+    Every board gets a verdict of its own: faster, slower, equivalent, inconclusive or invalid. With two runtimes the
+    same model is compared on both (edgekit compare A --runtime litert,litert-builtin), or A on the first with B on the
+    second; a .onnx file runs in onnxruntime.
     """
     from edgekit.results.store import open_store
     from edgekit.verbs.compare import comparing
@@ -61,13 +75,13 @@ def compare(
         exit_with(8)
 
 
-def _no_results(*given: Path) -> None:
+def _no_results(*given: Path | None) -> None:
     """Kept results are no files.
 
     Raises:
         UsageError: one of them is meant.
     """
-    for one in given:
+    for one in filter(None, given):
         if re.fullmatch(r"[0-9a-f]{6,12}", str(one)) and not one.exists():
             raise UsageError(
                 f"{one} is no file; if it is a result's id: what was not run in pairs is not compared, the board may "

@@ -24,7 +24,12 @@ class PairOptions:
     """Where two models run in pairs, and how."""
 
     device: o.Devices = "local"
-    num_threads: o.NumThreads = None
+    num_threads: Annotated[
+        str | None,
+        typer.Option(
+            "--num-threads", envvar="EDGEKIT_NUM_THREADS", help="Threads of the interpreter (default: the profile's)."
+        ),
+    ] = None
     plan: Annotated[
         str, typer.Option("--plan", envvar="EDGEKIT_PLAN", help="standard or publish; quick is refused.")
     ] = "standard"
@@ -75,11 +80,13 @@ def keep(comparison: Comparison, store: Store) -> tuple[dict[str, Any], tuple[No
     from edgekit.core.errors import StoreError
     from edgekit.core.notice import Notice
     from edgekit.measure.compare import to_comparison_document
+    from edgekit.measure.side_by_side import runtime_notices
     from edgekit.report.compared import comparison_sentence
     from edgekit.verbs.selftest import flagged
 
     document = {**to_comparison_document(comparison), "sentence": comparison_sentence(comparison)}
-    notices = [*comparison.baseline.notices, *comparison.candidate.notices]
+    sides = (comparison.baseline, comparison.candidate)
+    notices = [notice for side in sides for notice in (*side.notices, *runtime_notices([side]))]
     if flag := flagged(comparison.device, store):
         notices.append(flag)
     try:

@@ -236,9 +236,16 @@ def collect_pairs(
 
 
 def names(baseline: Runnable, candidate: Runnable) -> tuple[str, str]:
-    """What the two sides are called; two of one name, also the same model twice, are told apart."""
+    """What the two sides are called; two of one name are told apart by their runtimes, or as A and B."""
     one, other = baseline.model.name, candidate.model.name
-    return (one, other) if one != other else (f"{one} (A)", f"{other} (B)")
+    if one != other:
+        return one, other
+    by, otherwise = _runtime(baseline.job), _runtime(candidate.job)
+    return (f"{one} (A)", f"{one} (B)") if by == otherwise else (f"{one} ({by})", f"{one} ({otherwise})")
+
+
+def _runtime(job: Job) -> str:
+    return (job.module or "litert") + ("-builtin" if job.kernels == "builtin" else "")
 
 
 def _timed_pairs(turns: dict[Side, Turn], order: tuple[tuple[Side, Side], ...], plan: PairPlan) -> int:

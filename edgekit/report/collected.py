@@ -232,7 +232,11 @@ def _circumstances(result: StoredResult) -> object:
 def _pair(result: StoredResult) -> object:
     baseline = result.document.get("baseline")
     before = baseline.get("model") if isinstance(baseline, Mapping) else baseline
-    return (result.device, result.model_sha256, str(before))
+    sides = (result.document.get(name) for name in ("baseline", "candidate"))
+    used = tuple(
+        words.runtime_in_short(side) if isinstance(side, Mapping) and side.get("runtime") else None for side in sides
+    )
+    return (result.device, result.model_sha256, str(before), used)
 
 
 def _held(store: Store, result: StoredResult, manifests: Mapping[str, Mapping[str, Any]]) -> Held:

@@ -121,7 +121,13 @@ def _pair(verb: str, document: Mapping[str, Any]) -> list[str] | None:
     both = [*first, *second] if verb == "compare" else [*second, "--baseline", *first]
     argv = ["edgekit", verb, *both, "--device", str(document.get("device"))]
     threads = document.get("num_threads")
-    return [*argv, *([] if threads is None else ["--num-threads", str(threads)]), *_runtime(document)]
+    argv += [] if threads is None else ["--num-threads", str(threads)]
+    used = [
+        words.runtime_in_short(side) if isinstance(side, Mapping) and side.get("runtime") else None
+        for side in (document.get(name) for name in ("baseline", "candidate"))
+    ]
+    apart = verb == "compare" and all(used) and used[0] != used[1]
+    return [*argv, *(["--runtime", ",".join(map(str, used))] if apart else _runtime(document))]
 
 
 def _side(side: object) -> str:

@@ -48,9 +48,16 @@ def comparison_sentence(comparison: Comparison) -> str:
 
 
 def names(comparison: Comparison) -> tuple[str, str]:
-    """What the two sides are called: A and B go with two of one name."""
+    """What the two sides are called; two of one name are told apart by their runtimes, or as A and B."""
     one, other = words.model(comparison.baseline.model.name), words.model(comparison.candidate.model.name)
-    return (one, other) if one != other else (f"{one} (A)", f"{other} (B)")
+    apart = _apart(comparison)
+    return (one, other) if one != other else (f"{one} ({apart[0]})", f"{one} ({apart[1]})")
+
+
+def _apart(comparison: Comparison) -> tuple[str, str]:
+    """What tells two sides of one name apart."""
+    used = [words.runtime_in_short(to_document(side)) or "" for side in (comparison.baseline, comparison.candidate)]
+    return (used[0], used[1]) if all(used) and used[0] != used[1] else ("A", "B")
 
 
 def comparison_table(comparison: Comparison) -> RenderableType:
@@ -70,18 +77,33 @@ def comparison_table(comparison: Comparison) -> RenderableType:
     )
     changes = [change for change in comparison.changes if change.baseline is not None or change.candidate is not None]
     rows = [_row("latency (median)", medians), *(_row(_label(change), change) for change in changes)]
-    table = rows_table(("", *(_short(clean(name)) for name in names(comparison)), "change"), rows, right=(1, 2, 3))
+    called = names(comparison)
+    if any(len(name) > _HEADER for name in called) and "A" not in _apart(comparison):
+        called = _apart(comparison) if comparison.baseline.model.name == comparison.candidate.model.name else called
+    table = rows_table(("", *(_short(clean(name)) for name in called), "change"), rows, right=(1, 2, 3))
     sentence = Text(comparison_sentence(comparison))
     sentence.stylize(f"bold {_STYLES[comparison.verdict]}")
-    side = to_document(comparison.candidate)
-    where = f"on {words.device(side)}, {words.circumstances(side)} a side; order drawn by lot, seed {comparison.seed}"
     cancelled = [one for one in comparison.reasons if one.code in CANCELLED and one.weight == "note"]
-    lines = [str(reason) for reason in comparison.reasons if reason not in cancelled]
+    told = [*cancelled, *(one for one in comparison.reasons if one.code == "runtimes-differ")]
+    lines = [str(reason) for reason in comparison.reasons if reason not in told]
     if cancelled:
         codes = ", ".join(dict.fromkeys(one.code for one in cancelled))
         lines.append(f"met by both sides alike, so it only widens the interval: {codes}")
     reasons = [Padding(Text(clean(line)), (0, 0, 0, 2), expand=False) for line in lines]
-    return Group(table, sentence, Text(clean(where)), *reasons)
+    return Group(table, sentence, Text(clean(_where(comparison))), *reasons)
+
+
+def _where(comparison: Comparison) -> str:
+    """What both sides depend on, and each of them."""
+    sides = [to_document(side) for side in (comparison.baseline, comparison.candidate)]
+    by, otherwise = map(words.runtime, sides)
+    lot = f"order drawn by lot, seed {comparison.seed}"
+    if by == otherwise:
+        return f"on {words.device(sides[1])}, {words.circumstances(sides[1])} a side; {lot}"
+    each = "; ".join(f"{name}: {used}" for name, used in zip(names(comparison), (by, otherwise), strict=True))
+    threads = words.count(comparison.candidate.num_threads, "thread")
+    processes = words.count(sides[1]["processes"], "process")
+    return f"on {words.device(sides[1])}, {threads}, {processes} a side; {each}; {lot}"
 
 
 def _row(label: str, change: Change) -> tuple[str, ...]:

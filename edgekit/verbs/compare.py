@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
+from edgekit.core.errors import UsageError
 from edgekit.core.events import ignore
 
 if TYPE_CHECKING:
@@ -12,22 +14,24 @@ if TYPE_CHECKING:
 
     from edgekit.core.artifact import Artifact
     from edgekit.core.events import EventSink
+    from edgekit.device.provision import RuntimeName
     from edgekit.measure.compare import Comparison
     from edgekit.measure.pairs import PairPlan
     from edgekit.measure.plan import Plan
     from edgekit.verbs.boards import Board, Reach
     from edgekit.verbs.fleet import BoardOutcome, Work
+    from edgekit.verbs.ready import Ready
 
 
 def compare(
     baseline: str | PathLike[str] | Artifact,
-    candidate: str | PathLike[str] | Artifact,
+    candidate: str | PathLike[str] | Artifact | None = None,
     *,
     device: str | Sequence[str] = "local",
     num_threads: int | None = None,
     plan: str | Plan | PairPlan = "standard",
     margin: float = 0.02,
-    runtime: str = "auto",
+    runtime: str | Sequence[str] = "auto",
     reach: Reach | None = None,
     on_event: EventSink = ignore,
     on_compared: Callable[[Comparison], None] = ignore,
@@ -35,12 +39,13 @@ def compare(
     """Compares two models on each board; boards are never pooled.
 
     Args:
-        baseline, candidate: .tflite files or artifacts; may be the same one.
+        baseline, candidate: .tflite or .onnx files, or artifacts; may be the same one. Without a candidate the
+            baseline is compared with itself, on two runtimes.
         device: names of boards, which work side by side.
         num_threads: of the interpreter; default: what the board's profile says.
         plan: ``standard``, ``publish``, a plan for each process, or for the pairs.
         margin: ratios closer to 1 than this count as the same; 0.02 is 2 %.
-        runtime: as in :func:`edgekit.verbs.benchmark.benchmark`.
+        runtime: as in :func:`edgekit.verbs.benchmark.benchmark`: one for both sides, or one for each.
         reach: how to reach the board, where its name does not say it all.
         on_event: hears of the progress.
         on_compared: gets each comparison as soon as its board is done, also where the call fails in the end.
@@ -49,7 +54,8 @@ def compare(
         One comparison for each board, in the order of ``device``. Nothing is stored.
 
     Raises:
-        UsageError: a plan that is only indicative, or a margin that is none.
+        UsageError: a plan that is only indicative, a margin that is none, a runtime that does not take its side's
+            files, or one model with one runtime.
         ModelError: a file that is missing or cannot be run.
         MeasurementError: an emulated board.
         DeviceError: a board that cannot be used. With several boards, the others were measured.
@@ -72,12 +78,12 @@ def compare(
 
 def comparing(
     baseline: str | PathLike[str] | Artifact,
-    candidate: str | PathLike[str] | Artifact,
+    candidate: str | PathLike[str] | Artifact | None = None,
     *,
     num_threads: int | None = None,
     plan: str | Plan | PairPlan = "standard",
     margin: float = 0.02,
-    runtime: str = "auto",
+    runtime: str | Sequence[str] = "auto",
 ) -> Work[Comparison]:
     """The work of :func:`compare` on one board, for :func:`edgekit.verbs.fleet.on_boards`.
 
@@ -87,18 +93,33 @@ def comparing(
         ModelError, UsageError: see :func:`compare`.
     """
     from edgekit.measure.pairs import PairPlan, make_pair_plan
-    from edgekit.verbs.benchmark import check_runtime, open_model
-    from edgekit.verbs.boards import open_board
+    from edgekit.verbs.benchmark import open_runnable
+    from edgekit.verbs.boards import reach_board
     from edgekit.verbs.ready import is_stateful
+    from edgekit.verbs.runtimes import runtimes_of_sides
 
     pair_plan = plan if isinstance(plan, PairPlan) else make_pair_plan(plan, margin=margin)
-    name_of_runtime = check_runtime(runtime)
-    sides = (open_model(baseline), open_model(candidate))
-    stateful = any(map(is_stateful, sides))
+    one = open_runnable(baseline)
+    models = (one, one if candidate is None else open_runnable(candidate))
+    runtimes = runtimes_of_sides(runtime, models)
+    if candidate is None and runtimes[0] == runtimes[1]:
+        raise UsageError(
+            f"nothing to compare {one.path} with",
+            hint=f"name the other model, or two runtimes: edgekit compare {one.path} --runtime litert,litert-builtin",
+        )
+    stateful = any(map(is_stateful, models))
 
     def work(name: str, reach: Reach, on_event: EventSink) -> Comparison:
-        with open_board(name, reach, name_of_runtime, on_event, stateful=stateful) as board:
-            return compare_on(board, *sides, plan=pair_plan, num_threads=num_threads, on_event=on_event)
+        with reach_board(name, reach, on_event) as reached:
+            boards: dict[RuntimeName, Board] = {}
+            for model, asked in zip(models, runtimes, strict=True):
+                wanted = asked.brought_for(model)
+                boards[wanted] = boards.get(wanted) or reached.prepared(wanted, on_event, stateful=stateful)
+            sides = [
+                _Side(board=boards[asked.brought_for(model)], model=model, kernels=asked.kernels)
+                for model, asked in zip(models, runtimes, strict=True)
+            ]
+            return _compared(*sides, plan=pair_plan, num_threads=num_threads, on_event=on_event)
 
     return work
 
@@ -126,14 +147,42 @@ def compare_on(
         ModelError: the board's runtime cannot use one of the models.
         DeviceError: transfer failed, no space, a process that keeps crashing.
     """
+    sides = [_Side(board=board, model=model) for model in (baseline, candidate)]
+    return _compared(*sides, plan=plan, num_threads=num_threads, on_event=on_event)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Side:
+    """A model, and the runtime that it has on the board."""
+
+    board: Board
+    model: Artifact
+    kernels: Literal["delegate", "builtin"] = "delegate"
+
+    def ready(self, num_threads: int) -> Ready:
+        import dataclasses
+
+        from edgekit.verbs.measuring import open_axes
+        from edgekit.verbs.ready import make_ready, push_model
+
+        pushed = push_model(self.board, self.model)
+        ready = make_ready(self.board, pushed, num_threads=num_threads, kernels=self.kernels)
+        return dataclasses.replace(ready, notices=(*ready.notices, *open_axes(self.model)))
+
+
+def _compared(
+    baseline: _Side, candidate: _Side, *, plan: PairPlan, num_threads: int | None, on_event: EventSink
+) -> Comparison:
+    """Runs both sides in pairs on the board that is theirs."""
     from edgekit.measure.compare import compare_pairs, score_change
     from edgekit.measure.emulated import refuse_emulated_board
     from edgekit.measure.pairs import collect_pairs
-    from edgekit.verbs.ready import make_ready, push_model
 
+    board = baseline.board
     refuse_emulated_board(board.device.name, board.limits.emulated, doing="compare")
     threads = board.profile.num_threads if num_threads is None else num_threads
-    ready = [make_ready(board, push_model(board, one), num_threads=threads) for one in (baseline, candidate)]
+    ready = [side.ready(threads) for side in (baseline, candidate)]
     pairs = collect_pairs(*ready, plan=plan, read_now=board.read_now, on_event=on_event)
-    sides = [one.measurement(samples) for samples, one in zip((pairs.baseline, pairs.candidate), ready, strict=True)]
-    return compare_pairs(pairs, *sides, margin=plan.margin, score=score_change(baseline.manifest, candidate.manifest))
+    measured = [one.measurement(samples) for samples, one in zip((pairs.baseline, pairs.candidate), ready, strict=True)]
+    score = score_change(baseline.model.manifest, candidate.model.manifest)
+    return compare_pairs(pairs, *measured, margin=plan.margin, score=score)

@@ -171,7 +171,7 @@ def _add(
     for threads in num_threads:
         key = _Key(artifact.name, name, threads, named=named)
         ready = make_ready(board, pushed, num_threads=threads, kernels=kernels)
-        rows.ready[key] = dataclasses.replace(ready, notices=(*ready.notices, *_open_axes(artifact)))
+        rows.ready[key] = dataclasses.replace(ready, notices=(*ready.notices, *open_axes(artifact)))
         if cacheable:
             _add_cached(rows, board, pushed, name, threads)
 
@@ -195,7 +195,7 @@ def _add_cached(rows: _Rows, board: Board, pushed: PushedModel, name: str, threa
     rows.ready[key] = ready
 
 
-def _open_axes(artifact: Artifact) -> tuple[Notice, ...]:
+def open_axes(artifact: Artifact) -> tuple[Notice, ...]:
     """Lengths that a .onnx file leaves open are 1 here; one that is no batch deserves a word."""
     from edgekit.model.onnx import read_onnx
 

@@ -68,6 +68,33 @@ def asked_runtimes(names: str | Sequence[str], artifacts: Sequence[Artifact]) ->
     return found
 
 
+def runtimes_of_sides(
+    names: str | Sequence[str], sides: tuple[Artifact, Artifact]
+) -> tuple[AskedRuntime, AskedRuntime]:
+    """The runtime of each of two models that are compared: one name for both, or one for each in their order.
+
+    Raises:
+        UsageError: there is no such runtime, there are more than two, or one does not take its model's files.
+    """
+    listed = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+    if len(listed) not in (1, 2):
+        raise UsageError(
+            f"{len(listed)} runtimes are named, and two sides are compared",
+            hint="one for both, or one for each: --runtime litert,litert-builtin; `edgekit benchmark` takes more",
+        )
+    one, other = map(_asked, (listed * 2)[:2])
+    for asked, side in zip((one, other), sides, strict=True):
+        if asked.runs(side):
+            continue
+        if is_onnx(side):
+            fits = ",".join(ONNX if is_onnx(each) else "litert" for each in sides)
+            hint = f"leave out --runtime, or name one for each side: --runtime {fits}"
+        else:
+            hint = f"it takes .onnx files: export the model, and compare {side.path.name} with that file"
+        raise UsageError(f"the runtime {asked.name} does not run {side.path.name}", hint=hint)
+    return one, other
+
+
 def check_runtime(name: str, *, onnx: bool = False) -> RuntimeName:
     """The runtime's name, if there is one of that name.
 
@@ -87,7 +114,7 @@ def check_runtime(name: str, *, onnx: bool = False) -> RuntimeName:
         raise UsageError(message, hint=hint)
     if name == ONNX and not onnx:
         raise UsageError(
-            f"{ONNX} runs .onnx files, and only `edgekit benchmark` and `edgekit devices provision` know it",
+            f"{ONNX} runs .onnx files; `edgekit benchmark`, `compare` and `devices provision` know it",
             hint="leave out --runtime",
         )
     return cast("RuntimeName", name)
