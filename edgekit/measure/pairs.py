@@ -26,6 +26,8 @@ Side = Literal["baseline", "candidate"]
 SIDES: tuple[Side, Side] = ("baseline", "candidate")
 
 MARGIN = 0.02
+#: disturbed pairs are replaced while so many are not
+_HOPEFUL = 1 / 3
 _TASK = "compare"
 
 
@@ -272,9 +274,9 @@ def _timed_pairs(turns: dict[Side, Turn], order: tuple[tuple[Side, Side], ...], 
 
 
 def _undisturbed(turns: dict[Side, Turn], done: int) -> int:
-    """How many of the pairs count."""
+    """How many of the pairs count; all, where so few are undisturbed that it is no use to wait for others."""
     calm = pace.calm_log_ratios(*(turns[side].latency for side in SIDES))
-    return done if calm is None else len(calm)
+    return done if calm is None or len(calm) < _HOPEFUL * done else len(calm)
 
 
 def _counted(samples: Samples, pairs: int) -> Samples:

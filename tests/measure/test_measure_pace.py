@@ -145,12 +145,17 @@ def test_for_each_disturbed_pair_there_is_another_one() -> None:
     assert pairs.disturbed == pytest.approx(3 / 26)
 
 
-def test_there_is_an_end_to_waiting_for_undisturbed_pairs() -> None:
-    pairs = collect_pairs(
-        Played("a", lambda index: 1.0), Played("b", lambda index: 1.3 if index % 4 else 1.0), plan=PLAN
-    )
-    assert len(pairs.baseline.latency) == len(pairs.log_ratios) == 30
-    assert not pairs.calm
+@pytest.mark.parametrize(("calm_of_twelve", "pairs"), [(5, 17), (9, 13)])
+def test_undisturbed_pairs_are_waited_for_while_there_are_some(calm_of_twelve: int, pairs: int) -> None:
+    disturbed = Played("b", lambda index: 1.3 if index % 12 >= calm_of_twelve else 1.0)
+    found = collect_pairs(Played("a", lambda index: 1.0), disturbed, plan=PLAN)
+    assert (len(found.baseline.latency), len(found.log_ratios), found.calm) == (pairs, 10, True)
+
+
+def test_on_a_board_that_begins_quicker_than_it_goes_on_nobody_waits_for_undisturbed_pairs() -> None:
+    sides = [Played(name, lambda index: 1.0 if index < 3 else 1.3) for name in ("a", "b")]
+    found = collect_pairs(sides[0], sides[1], plan=PLAN)
+    assert (len(found.baseline.latency), len(found.log_ratios), found.calm) == (10, 10, False)
 
 
 @pytest.mark.parametrize(
