@@ -33,7 +33,10 @@ whole() {
 put() {
   rm -rf ./.edgekit-links
   if [ ! -L "$1" ] && [ -e "$1" ]; then echo "$1 is not a link" >&2; return 1; fi
-  mkdir .edgekit-links && ln -s "$2" ".edgekit-links/$1" && mv -f ".edgekit-links/$1" ./ && rmdir .edgekit-links
+  mkdir .edgekit-links && ln -s "$2" ".edgekit-links/$1" && mv -f ".edgekit-links/$1" ./
+  moved=$?
+  rm -rf ./.edgekit-links
+  return $moved
 }
 finish() {
   rm -rf ./.edgekit-links
@@ -114,9 +117,13 @@ cd "$1" || exit 41
 finish || exit 43
 whole "$2" || exit 42
 rm -f "$2/failed"
-: > "$2/activated" && touch "$2" || exit 43
+new=; [ -e "$2/activated" ] || new=yes
+true > "$2/activated" && touch "$2" || exit 43
 durable "$2/model.tflite" "$2/manifest.json" "$2/activated" "$2" . ..
-switch "$2" || exit 43
+if ! switch "$2"; then
+  [ -z "$new" ] || rm -f "$2/activated"
+  exit 43
+fi
 say
 """
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 
 import pytest
 from sshd_board import ROOT
@@ -331,6 +332,32 @@ def test_f17_a_deploy_onto_a_full_disk_leaves_nothing_and_the_old_model(sshd_fac
         assert releases.state(device.workspace, "digits") == (None if first else old.id, None)
         (home / "filler").unlink()
         assert deploy(device, artifact(os.urandom(500_000))).previous == (None if first else old.id)
+
+
+@pytest.mark.skipif(not ROOT, reason="needs root, for a disk of its own")
+def test_f17_a_disk_without_inodes_leaves_the_old_model_and_nothing_half(sshd_factory, artifact):
+    board = sshd_factory(disk_mb=2)
+    folder = board.path(f"{board.home}/.edgekit/releases/digits")
+
+    def inodes(most: int) -> None:
+        mount = ["mount", "-o", f"remount,nr_inodes={most}", "/home"]
+        subprocess.run(["nsenter", "-t", str(board.process.pid), "-m", *mount], check=True)
+
+    with connect(resolve("pi4")) as device:
+        old = deploy(device, artifact())
+        new = releases.publish(device.workspace, artifact())
+        used = os.statvfs(board.path(board.home))
+        # `activated`, the waiting link, the folder for links and the link in it: each is the one that has no room
+        for room in range(4):
+            inodes(used.f_files - used.f_ffree + room)
+            with pytest.raises(DeviceError, match=r"No space left.*nothing was changed") as caught:
+                releases.activate(device.workspace, new)
+            assert "some space" in caught.value.hint
+            assert sorted(path.name for path in folder.iterdir()) == sorted([old.id, new.id, "current"])
+            assert sorted(path.name for path in (folder / new.id).iterdir()) == ["manifest.json", "model.tflite"]
+            assert releases.state(device.workspace, "digits") == (old.id, None)
+        inodes(10_000)
+        assert releases.activate(device.workspace, new).previous == old.id
 
 
 def test_f33_a_release_with_somebody_elses_file_in_it_stays(device, artifact):
