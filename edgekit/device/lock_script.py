@@ -257,8 +257,13 @@ watch() {
 }
 end() {
   clear_jobs "$lock:$0" || left=yes
+  sweep
   untune
   [ -n "$left" ] || forget
+}
+# What the client was uploading when it ended; a receiver that still writes finds its file gone, and fails
+sweep() {
+  case $workspace in /?*) find "$workspace/" -type f -name '.edgekit-*.part' -exec rm -f -- {} + 2>/dev/null ;; esac
 }
 # What the client has changed of the board's settings and did not come to put back (edgekit/device/tune_script.py); a
 # board that does not let it be done must not stay locked for it

@@ -157,6 +157,17 @@ def test_f35_a_killed_client_frees_the_board_and_its_command_dies(device, start_
         pass
 
 
+def test_f20_what_a_killed_client_was_uploading_is_removed_by_the_board(device, start_client):
+    half, whole = f"{device.root}/samples/.edgekit-0123.part", f"{device.root}/samples/ours.raw"
+    device.transport.run(
+        ["sh", "-c", 'mkdir -p "$1" && : > "$2" && : > "$3"', "sh", f"{device.root}/samples", half, whole]
+    )
+    client = start_client("sleep", "60")
+    client.send_signal(signal.SIGKILL)
+    _until(lambda: lock.owner(device) is None, limit_s=5)
+    assert device.transport.run(["ls", "-A", f"{device.root}/samples"]).text == "ours.raw\n"
+
+
 def test_f36_a_client_that_is_not_heard_loses_the_board_and_its_late_command_is_stopped(device, start_client):
     nap = f"{random.randrange(100_000, 999_999)}"
     client = start_client("sleep", nap, limit_s=2, beat_s=0.3)
