@@ -13,6 +13,7 @@ from edgekit.cli import options as o
 from edgekit.cli.invocation import command, exit_with, new_app
 from edgekit.cli.output import Output
 from edgekit.cli.pairing import PairOptions, fraction, keep
+from edgekit.core.decode import to_json
 from edgekit.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def compare(
         found = [work(names[0], reach, out.on_event)]
         document, notices = keep(found[0], store)
         out.notices(notices)
-        out.answer(document, _table(found[0]))
+        out.answer({**document, "warnings": to_json(notices)}, _table(found[0]))
     else:
         found = _several(names, work, reach, store, out)
     if any(one.verdict in ("inconclusive", "invalid") for one in found):
@@ -103,13 +104,17 @@ def _several(names: Sequence[str], work: Work[Comparison], reach: Reach, store: 
 
     outcomes = side_by_side(out, names, work, reach=reach, on_outcome=keep_now)
     found = [outcome.result for outcome in outcomes if outcome.result]
-    out.notices(tuple(dict.fromkeys(notices)))
+    told = tuple(dict.fromkeys(notices))
+    out.notices(told)
     answer(
         out,
         outcomes,
         documents,
         *map(_table, found),
-        more={"comparisons": [documents[name] for name in names if name in documents]},
+        more={
+            "comparisons": [documents[name] for name in names if name in documents],
+            "warnings": to_json(told),
+        },
     )
     return found
 

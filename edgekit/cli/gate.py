@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -140,13 +141,26 @@ def _outcomes(
     from edgekit.cli.fleet import side_by_side
     from edgekit.verbs.fleet import BoardOutcome, on_boards
 
-    if len(names) > 1:
-        return side_by_side(out, names, work, reach=reach, failures=_failures)
+    with _terminated_as_interrupted():
+        if len(names) > 1:
+            return side_by_side(out, names, work, reach=reach, failures=_failures)
+        try:
+            return on_boards(names, work, out.on_event, reach=reach)
+        except KeyboardInterrupt:
+            gone = Interrupted("interrupted before it was done")
+            return (BoardOutcome(device=names[0], result=None, error=gone, seconds=0.0),)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Within the block SIGTERM is a Ctrl-C: it is what CI systems end a job with."""
+    import signal
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return on_boards(names, work, out.on_event, reach=reach)
-    except KeyboardInterrupt:
-        gone = Interrupted("interrupted before it was done")
-        return (BoardOutcome(device=names[0], result=None, error=gone, seconds=0.0),)
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _failures(outcome: BoardOutcome[BoardGate]) -> tuple[EdgekitError, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.cli.invocation import Interrupted, exit_with
 from edgekit.cli.output import Output, error_document
 from edgekit.cli.pairing import keep
+from edgekit.core.decode import to_json
 
 if TYPE_CHECKING:
     from edgekit.core.errors import EdgekitError
@@ -101,6 +102,7 @@ def answer(
         "comparisons": kept,
         "devices": list(devices),
         "accepted": [str(path) for path in accepted],
+        "warnings": to_json(tuple(dict.fromkeys(notices))),
     }
     if errors:
         document |= error_document(errors[0])

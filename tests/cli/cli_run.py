@@ -181,9 +181,9 @@ class Running:
                     found.append(int(entry.name))
         return found
 
-    def ctrl_c(self) -> Ran:
-        """What a terminal does on Ctrl-C; and how the command ended then."""
-        os.killpg(self.process.pid, signal.SIGINT)
+    def ctrl_c(self, signalled: signal.Signals = signal.SIGINT) -> Ran:
+        """What a terminal does on Ctrl-C, or something else with another signal; and how the command ended then."""
+        os.killpg(self.process.pid, signalled)
         status = self.process.wait(timeout=SOON_S)
         self._threads[0].join(timeout=10)
         assert self.process.stdout is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -197,14 +198,17 @@ def test_a_model_that_a_board_cannot_compare_stops_no_other(short: Edgekit, mode
     assert "no current release of kws" in ran.error["message"]
 
 
-def test_after_ctrl_c_what_was_decided_until_then_is_written(short: Edgekit, model: Path) -> None:
+@pytest.mark.parametrize("signalled", [signal.SIGINT, signal.SIGTERM])
+def test_after_ctrl_c_what_was_decided_until_then_is_written(
+    short: Edgekit, model: Path, signalled: signal.Signals
+) -> None:
     other = model.with_name("other.tflite")
     other.write_bytes(model.read_bytes())
     with short.running(
         *("gate", model, other, "--baseline", "models", "--junit", "gate.xml", "--json", "-v"), *BY_SIZE
     ) as run:
         run.wait_for(lambda run: "other (A): 1/" in run.err)
-        ran = run.ctrl_c()
+        ran = run.ctrl_c(signalled)
         assert run.alive() == []
     assert ran.status == 130, ran.err
     found = {(check["model"], check["name"]): check["outcome"] for check in ran.document["checks"]}
