@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from edgekit.core import units
+from edgekit.measure import pace
 from edgekit.measure.conditions import throttling
 from edgekit.report import words
 from edgekit.report.html import plots
@@ -15,6 +16,7 @@ from edgekit.runner.protocol import Conditions, Reading, Trial
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_MOST_PACE = 3.0  # a process that was not let run at all would leave the rest flat
 _HALF = 0.3  # a process takes this much of the axis to either side of its place
 
 
@@ -69,7 +71,16 @@ def told(places: Sequence[Place]) -> tuple[Sensor, ...]:
         )
     if any(throttling(trial) for trial in trials):
         found.append(Sensor(title="throttling", unit="", draw=_throttle, key=(("cross orange", "throttle bit set"),)))
-    if any(trial.calibration_ns for trial in trials):
+    if (best := pace.undisturbed_ns(trials)) is not None:
+        found.append(
+            Sensor(
+                title="fixed work between the runs: higher is slower",
+                unit="× best",
+                draw=lambda axes, slots: _pace(axes, slots, best),
+                key=(("dot green", f"fixed work: above {pace.DISTURBED:g} something slows the cores down"),),
+            )
+        )
+    elif any(trial.calibration_ns for trial in trials):
         found.append(
             Sensor(
                 title="fixed work before and after",
@@ -169,6 +180,23 @@ def _calibration(axes: Axes, places: Sequence[Place]) -> None:
     middle, least = (low + high) / 2, abs(low + high) / 2 * 0.05
     if high - low < least:
         axes.set_ylim(middle - least / 2, middle + least / 2)
+    axes.locator_params(axis="y", nbins=3)
+
+
+def _pace(axes: Axes, places: Sequence[Place], best_ns: float) -> None:
+    """How many times as long as at best, over each process."""
+    axes.axhline(pace.DISTURBED, color=plots.GREY, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
+    highest = 1.3
+    for x, place in enumerate(places):
+        trial = place.trial
+        if trial is None or not trial.pace_ns:
+            continue
+        whole = max(trial.pace_at[-1], 1)
+        steps = [x - _HALF + 2 * _HALF * at / whole for at in trial.pace_at]
+        values = [spent / best_ns for spent in trial.pace_ns]
+        axes.plot(steps, values, color=plots.GREEN, linewidth=1.0, marker="o", markersize=1.8, markeredgewidth=0)
+        highest = max(highest, *values)
+    axes.set_ylim(0.9, min(highest, _MOST_PACE) * 1.05)
     axes.locator_params(axis="y", nbins=3)
 
 
