@@ -256,6 +256,36 @@ def test_f04_an_agent_holds_the_key(sshd_board, encrypted_key, monkeypatch, tmp_
         agent.wait()
 
 
+@pytest.mark.parametrize("named", ["key.pub", "key", "encrypted"])
+def test_f04_the_public_half_says_which_key_of_the_agent_is_meant(
+    sshd_board, encrypted_key, monkeypatch, tmp_path, never_asked, named
+):
+    """As with ssh: IdentityFile is a public key, has one beside it, or is private in OpenSSH's own form."""
+    monkeypatch.chdir(tmp_path)
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", "agent"], stdout=subprocess.DEVNULL)
+    try:
+        while not (tmp_path / "agent").exists():
+            assert agent.poll() is None
+        environment = {**os.environ, "SSH_AUTH_SOCK": str(tmp_path / "agent")}
+        for number in range(6):  # more wrong ones than a server takes
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"wrong{number}"], check=True)
+            subprocess.run(["ssh-add", "-q", f"wrong{number}"], env=environment, check=True)
+        subprocess.run(["ssh-add", "-q", str(sshd_board.key)], env=environment, check=True)
+        shutil.copy(sshd_board.key.with_name("user.pub"), tmp_path / "key.pub")
+        Path(f"{encrypted_key}.pub").unlink()
+        config = sshd_board.write_config(
+            "agent", f"IdentityAgent {tmp_path}/agent", f"IdentityFile {tmp_path}/{named}", "IdentitiesOnly yes"
+        )
+        config.write_text(config.read_text().replace(f"  IdentityFile {sshd_board.key}\n", ""))
+        assert works(ask=never_asked, ssh_config=config)
+        subprocess.run(["ssh-add", "-q", "-d", str(sshd_board.key)], env=environment, check=True)
+        error = fails(AuthenticationError, "encrypted" if named == "encrypted" else "was not let in", ssh_config=config)
+        assert ("is a public key" in error.hint) == (named == "key.pub")
+    finally:
+        agent.terminate()
+        agent.wait()
+
+
 @pytest.mark.skipif(not ROOT, reason="needs root, for a user with a password")
 class TestPasswords:
     """A board that takes passwords."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import copy
 import socket
@@ -142,8 +143,9 @@ class _Attempt:
             ) from error
 
     def _keys(self, ask: Callable[[str], str] | None) -> Iterator[tuple[str, Any]]:
-        files = [path for path in self.settings.identity_files if path.is_file()]
-        public = {path: _public_blob(path) for path in files}
+        # ssh needs only the public half of a key that an agent holds, in IdentityFile itself or beside it
+        public = {path: _public_blob(path) for path in self.settings.identity_files}
+        files = [path for path in public if path.is_file() and not self._is_public(path)]
         with _agent_keys(self.settings.identity_agent) as agent:
             listed = [key for key in agent if key.asbytes() in public.values()]
             others = [] if self.settings.identities_only else [key for key in agent if key not in listed]
@@ -160,6 +162,13 @@ class _Attempt:
                 key = self._load(path, ask)
                 if key is not None:
                     yield from self._with_certificates(path, key)
+
+    def _is_public(self, path: Path) -> bool:
+        with contextlib.suppress(OSError):
+            if HostKey.parse(path.read_text(encoding="utf-8", errors="replace")):
+                self.notes.append(f"{path} is a public key, and the agent has no private one for it")
+                return True
+        return False
 
     def _with_certificates(self, path: Path, key: Any) -> Iterator[tuple[str, Any]]:
         """The key with each certificate of it (CertificateFile, else KEY-cert.pub beside it), then the bare key."""
@@ -205,11 +214,32 @@ class _Attempt:
 
 
 def _public_blob(path: Path) -> bytes | None:
-    """The public half beside a private key file; it tells which key of the agent is meant."""
-    with contextlib.suppress(OSError):
-        key = HostKey.parse(path.with_name(f"{path.name}.pub").read_text(encoding="utf-8", errors="replace"))
-        return key.blob if key else None
+    """The public half of a key: it tells which key of the agent is meant. None where no file has it in clear."""
+    for place in (path, path.with_name(f"{path.name}.pub")):
+        with contextlib.suppress(OSError):
+            text = place.read_text(encoding="utf-8", errors="replace")
+            if key := HostKey.parse(text):
+                return key.blob
+            if blob := _clear_part(text):
+                return blob
     return None
+
+
+def _clear_part(text: str) -> bytes | None:
+    """The public key that OpenSSH's own format of private keys has in clear, encrypted or not."""
+    begin, end = "-----BEGIN OPENSSH PRIVATE KEY-----", "-----END"
+    try:
+        rest = base64.b64decode("".join(text.partition(begin)[2].partition(end)[0].split()))
+    except ValueError:
+        return None
+    magic = b"openssh-key-v1\0"
+    if not rest.startswith(magic):
+        return None
+    rest = rest[len(magic) :]
+    for _ in range(3):  # cipher, key derivation, its options
+        rest = rest[4 + int.from_bytes(rest[:4], "big") :]
+    rest = rest[4:]  # the number of keys, always 1
+    return rest[4 : 4 + int.from_bytes(rest[:4], "big")] or None
 
 
 @contextlib.contextmanager
