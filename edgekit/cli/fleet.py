@@ -46,8 +46,8 @@ def side_by_side(
     found: dict[str, BoardOutcome[T]] = {}
 
     def ended(outcome: BoardOutcome[T]) -> None:
+        on_outcome(outcome)  # first: what Ctrl-C kept from being kept counts as interrupted
         found[outcome.device] = outcome
-        on_outcome(outcome)
         problems = (failures or _failures)(outcome)
         watching.ended(outcome.device, outcome.seconds, problems[0] if problems else None)
 
@@ -147,5 +147,5 @@ def _names(names: Sequence[str]) -> str:
 
 
 def _told(name: str, found: Sequence[EdgekitError]) -> str:
-    text = found[0].message.removeprefix(f"{name}: ")
+    text = found[0].message.removeprefix(f"{name}: ").removeprefix(f"{name} ")
     return f"{text}; and {len(found) - 1} more" if len(found) > 1 else text

@@ -17,6 +17,12 @@ from shelf import Shelf
 from sshd_board import Sshd
 from tiny_tflite import OPS, OPTIONS, Op, Tensor, schema
 
+from edgekit.cli.fleet import side_by_side
+from edgekit.cli.invocation import Interrupted
+from edgekit.cli.output import Output
+from edgekit.device import inventory
+from edgekit.verbs.boards import Reach
+
 
 @pytest.fixture
 def model(edgekit: Edgekit) -> Path:
@@ -228,3 +234,22 @@ def test_ten_boards_are_done_side_by_side_two_of_them_broken(edgekit, model, she
             there = found[board.alias]["result"]["release"]["model_path"]
             assert board.path(there).read_bytes() == model.read_bytes()
     assert json.dumps(found)
+
+
+def test_ctrl_c_while_one_outcome_is_kept_leaves_no_outcome_that_is_done_and_not_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("EDGEKIT_HOME", str(tmp_path))
+    names = ["one", "two", "three"]
+    for number, name in enumerate(names):
+        inventory.add(inventory.InventoryEntry(name=name, host=f"192.0.2.{number + 1}"))
+    kept = []
+
+    def keep(outcome):
+        if kept:
+            raise KeyboardInterrupt
+        kept.append(outcome.device)
+
+    out = Output("deploy", as_json=True, quiet=True, verbose=False, debug=False)
+    outcomes = side_by_side(out, names, lambda name, reach, on_event: name, reach=Reach(), on_outcome=keep)
+    assert [outcome.device for outcome in outcomes] == names
+    assert [outcome.device for outcome in outcomes if outcome.ok] == kept
+    assert {type(outcome.error) for outcome in outcomes if not outcome.ok} == {Interrupted}
