@@ -251,7 +251,7 @@ def _collected(rows: _Rows, plan: Plan, on_event: EventSink, *, read_now: ReadNo
 def _with_cold_starts(
     rows: _Rows, samples: dict[_Key, Samples], plan: Plan, on_event: EventSink
 ) -> tuple[dict[_Key, Samples], dict[_Key, tuple[Notice, ...]]]:
-    """Cold starts come last, because they empty the page cache; only our Python runner makes them."""
+    """Cold starts come last, because they empty the page cache; benchmark_model makes none."""
     from edgekit.measure.cold import collect_cold
 
     can = {key: (one.run, one.job) for key, one in rows.ready.items() if key in samples and one.starts_cold}

@@ -144,7 +144,7 @@ def make_ready(
         notices=(*board.notices, *pushed.samples.notices, *affinity.notices),
         device=board.device.name,
         system=_system(board.facts),
-        starts_cold=board.runtime.runner == "payload",
+        starts_cold=board.runtime.runner != "benchmark_model",
     )
 
 

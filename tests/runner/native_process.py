@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 from payload_process import Ended
 
 from edgekit.runner.native import sources_folder
+from edgekit.runner.native_build import compile_runner
 
 Start = Callable[..., Ended]
 
@@ -30,4 +33,14 @@ def compile_checked(output: Path, *more: Path, without: tuple[str, ...] = ()) ->
     checks = ["-fsanitize=address,undefined", f"-I{sources_folder()}"]
     command = ["gcc", *options, *checks, "-o", str(output), *map(str, [*sources, *more]), "-ldl", "-lpthread"]
     subprocess.run(command, check=True, capture_output=True, text=True)
+    return output
+
+
+def program_around(main: Path, abi: str, libc: str, output: Path) -> Path:
+    """A program of the runner's C files for a board, with another ``main``."""
+    with tempfile.TemporaryDirectory(prefix="edgekit-test-") as folder:
+        for path in (*sources_folder().glob("*.c"), *sources_folder().glob("*.h")):
+            shutil.copy(path, folder)
+        shutil.copy(main, Path(folder) / "main.c")
+        compile_runner(Path(folder), abi, libc, output)
     return output

@@ -63,7 +63,7 @@ def test_a_smoke_record_equals_the_payloads_to_the_bit(name, tmp_path, job, nati
     assert raw(done.answer) == [interpret(model, sample) for sample in samples]
 
 
-@pytest.mark.parametrize("mode", ["smoke", "latency", "memory"])
+@pytest.mark.parametrize("mode", ["smoke", "latency", "memory", "cold"])
 def test_a_trial_is_a_record_that_the_host_reads(mode, tmp_path, job, native):
     content, samples = MODELS["int8"]
     model = tiny_tflite.write(tmp_path, content)
@@ -72,6 +72,7 @@ def test_a_trial_is_a_record_that_the_host_reads(mode, tmp_path, job, native):
     trial = read_trial(answer, board="here", mode=mode, model_sha256=sha256_file(model))
     other = start(request).answer
     assert answer.keys() - {"extra"} == other.keys()
+    assert (answer.get("cold") or {}).keys() == (other.get("cold") or {}).keys()
     assert (trial.runtime.name, trial.runtime.version) == ("LiteRT C API", "2.3.0")
     assert (trial.runtime.delegate, trial.runtime.fully_delegated) == ("XNNPACK", True)
     assert trial.output_sha256 == other["output_sha256"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import mmap
+import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import numpy
 import pytest
 import tiny_tflite
 from emulated_board import Arm64Board
-from native_process import start_native
+from native_process import program_around, start_native
 from payload_process import Ended, start
 from test_runner_payload import MODELS
 
@@ -86,14 +88,48 @@ def test_an_arm64_board_computes_int8_to_the_bit_as_this_machine(version, tmp_pa
     model = tiny_tflite.write(tmp_path, content)
     request = job(model, samples)
     here = start(request).answer
-    for mode in ("smoke", "latency", "memory"):
-        done = start_native(command, {**request, "mode": mode, "library": litert(version)})
+    library = str(shutil.copy(litert(version), tmp_path / "libLiteRt.so"))
+    for mode in ("smoke", "latency", "memory", "cold"):
+        done = start_native(command, {**request, "mode": mode, "library": library})
         assert done.status == 0, done.stderr
         trial = read_trial(done.answer, board="arm64", mode=mode, model_sha256=sha256_file(model))
         assert trial.output_sha256 == here["output_sha256"]
         assert trial.runtime.fully_delegated is True
         if mode == "smoke":
             assert done.answer["outputs"] == here["outputs"]
+        if mode == "cold":
+            assert trial.cold.bytes == Path(library).stat().st_size + model.stat().st_size
+            assert trial.cold.left_bytes == 0 or trial.cold.reason  # the folder for tests may lie in memory
+
+
+@pytest.mark.parametrize(("abi", "place"), [("aarch64", (5 << 30) - 1), ("armv7l", 3 << 30)])
+def test_an_arm_board_sees_which_pages_of_files_stay_in_memory(abi, place, tmp_path):
+    """Of files larger than 4 GiB too, which a 32-bit program can neither count in a long nor map as a whole.
+
+    (The place beyond 4 GiB is for 64 bits only: QEMU 7.2 cuts the one that a 32-bit program maps.)
+    """
+    program = program_around(Path(__file__).parent / "cold_files.c", abi, "glibc", tmp_path / "cold")
+    command = [*emulator(abi, tmp_path / "root"), str(program)]
+    small, large, size = tmp_path / "small", tmp_path / "large", 5 << 30
+    small.write_bytes(b"x" * 10_001)
+    large.touch()
+    os.truncate(large, size)
+
+    def told() -> dict[str, Any]:
+        done = subprocess.run([*command, small, large, ""], capture_output=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    free = told()["cold"]
+    if free["left_bytes"]:
+        pytest.skip(f"the folder for tests keeps its pages: {free['reason']}")
+    assert (free["dropped"], free["files"], free["bytes"]) == ("yes", 2, 10_001 + size)
+    with large.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        assert mapped[place] == 0
+        held = told()["cold"]
+    assert held["dropped"] == "partly"
+    assert 4096 <= held["left_bytes"] < 16 << 20
+    assert held["reason"] == "the kernel keeps pages of large: another process may use it"
 
 
 def test_an_arm64_board_computes_float_nearly_as_this_machine(tmp_path, job, arm_program):
@@ -123,8 +159,10 @@ def test_the_32_bit_arm_program_runs_and_opens_libraries(tmp_path):
     model = tmp_path / "model"
     model.write_bytes(b"x" * 100_001)
     request = {"mode": "smoke", "model": str(model), "model_sha256": sha256_file(model), "library": "/nowhere"}
-    done = start_native(command, {**request, "cpus": [0], "num_threads": 1, "samples": [], "time_limit_s": 1.5})
-    assert done.error == "library-missing"  # the hash was right, the cores were there, the sensors were read
+    for mode in ("smoke", "cold"):
+        once = {**request, "mode": mode, "cpus": [0], "num_threads": 1, "samples": [], "time_limit_s": 1.5}
+        done = start_native(command, once)
+        assert done.error == "library-missing"  # the hash was right, the cores were there, the sensors were read
 
 
 @pytest.mark.parametrize("abi", ["x86_64", "aarch64"])
@@ -148,7 +186,7 @@ def test_the_android_program_runs_from_its_first_instruction(abi, tmp_path, job)
     content, samples = MODELS["int8"]
     request = job(tiny_tflite.write(tmp_path, content), samples)
     there = {**request, "library": litert("2.3.0")} if abi == "aarch64" else request
-    for mode in ("smoke", "latency", "memory", "profile"):
+    for mode in ("smoke", "latency", "memory", "cold", "profile"):
         done = start_native(command, {**there, "mode": mode})
         assert done.status == 0, done.stderr
         if mode == "smoke":
@@ -171,7 +209,7 @@ def test_the_emulated_board_runs_a_model_without_python(arm64_board: Arm64Board,
     for path in (model, *paths):
         board.push(path, f"w/{path.name}")
     try:
-        for mode in ("smoke", "latency", "memory"):
+        for mode in ("smoke", "latency", "memory", "cold"):
             done = board.run(["w/runner"], {**there, "mode": mode})
             answer = read_answer(done.stdout, done.stderr, done.status, board="emulated")
             trial = read_trial(answer, board="emulated", mode=mode, model_sha256=sha256_file(model))
@@ -179,6 +217,9 @@ def test_the_emulated_board_runs_a_model_without_python(arm64_board: Arm64Board,
             assert trial.before.boot_id
             if mode == "smoke":
                 assert answer["outputs"] == here["outputs"]
+            if mode == "cold":
+                assert (trial.cold.dropped, trial.cold.files) == ("yes", 2)
+                assert trial.cold.major_faults > 0
     finally:
         board.shell("rm -rf w")
 

@@ -123,8 +123,9 @@ def test_the_whole_runner_does_nothing_undefined(tmp_path, job, library):
     program = ["env", "ASAN_OPTIONS=detect_leaks=0", str(compile_checked(tmp_path / "checked"))]
     model = tiny_tflite.write(tmp_path, tiny_tflite.dense_then_floor_mod())
     samples = [[numpy.full((1, 4), value, "float32")] for value in (1, 2, 3)]
-    for mode in ("smoke", "latency", "memory", "profile"):
-        done = start_native(program, job(model, samples, mode=mode))
+    cache = {"weight_cache": str(tmp_path / "cache")}
+    for changes in ({}, {"mode": "latency"}, {"mode": "memory"}, {"mode": "profile"}, {"mode": "cold"}, cache):
+        done = start_native(program, job(model, samples, **changes))
         assert done.status == 0, done.stderr.decode("utf-8", "replace")[-3000:]
     wrong = [{"samples": [["/nowhere"]]}, {"cpus": [-1]}, {"model_sha256": ""}, {"kernels": "é" * 5000}, {"mode": "x"}]
     for changes in wrong:

@@ -188,8 +188,9 @@ def test_a_weight_cache_that_was_cut_short_is_made_again(model):
     assert cached.verdict != "invalid" or "output-differs" not in {reason.code for reason in cached.reasons}
 
 
-def test_cold_starts_on_a_board_over_ssh_say_what_became_of_the_page_cache(sshd_board, model):
-    (one,) = measured(model, device="pi4", runtime="litert").measurements
+@pytest.mark.parametrize("runtime", ["litert", "native"])
+def test_cold_starts_on_a_board_over_ssh_say_what_became_of_the_page_cache(sshd_board, model, runtime):
+    (one,) = measured(model, device="pi4", runtime=runtime).measurements
     assert one.samples.cold
     assert one.samples.cold[0].mode == "cold"
     assert one.latency.cold_start_cache in ("dropped", "partly", "kept")  # a board of the tests may lie in memory

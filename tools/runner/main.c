@@ -24,7 +24,7 @@ int main(void) {
     void (*put)(Text *json, const Json *request);
   } modes[] = {
       {"probe", put_probe}, {"describe", put_description}, {"latency", put_trial},
-      {"memory", put_trial}, {"smoke", put_trial},         {"profile", put_profile},
+      {"memory", put_trial}, {"cold", put_trial},          {"smoke", put_trial},     {"profile", put_profile},
   };
   const char *mode = want_string(request, "mode");
   for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {

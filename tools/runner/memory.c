@@ -3,14 +3,6 @@
 
 #include "sensors.h"
 
-void forget_pages(const char *path) {
-  int file = open64(path, O_RDONLY | O_CLOEXEC);
-  if (file < 0) return;
-  fsync(file);
-  posix_fadvise64(file, 0, 0, POSIX_FADV_DONTNEED);
-  close(file);
-}
-
 void reset_peak(Memory *memory) {
   int file = open64("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
   if (file < 0 || write(file, "5", 1) != 1) memory->no_resets = true;

@@ -17,10 +17,6 @@ typedef struct {
   bool no_resets; /* the kernel did not let the peak be reset */
 } Memory;
 
-/* Asks the kernel to drop what it keeps of a file in memory. How large the pieces are that it maps of one depends on
- * how that came there: up to a third of what is resident of a library. So it comes there always the same way. */
-void forget_pages(const char *path);
-
 /* Sets the peak to the present size (man 5 proc, clear_refs). */
 void reset_peak(Memory *memory);
 

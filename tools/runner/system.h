@@ -17,6 +17,7 @@ enum {
   O_WRONLY = 1,
   O_RDWR = 2,
   O_NONBLOCK = 04000,
+  O_NOATIME = 01000000,
   O_CLOEXEC = 02000000,
   POSIX_FADV_DONTNEED = 4,
   F_SETFD = 2,
@@ -25,8 +26,11 @@ enum {
   SEEK_SET = 0,
   SEEK_END = 2,
   X_OK = 1,
+  W_OK = 2,
   F_OK = 0,
   EINTR = 4,
+  PROT_READ = 1,
+  MAP_SHARED = 1,
   RTLD_NOW = 2,
   SIGKILL = 9,
   SIGPIPE = 13,
@@ -70,6 +74,13 @@ struct rusage {
       messages_received, signals, voluntary_switches, involuntary_switches;
 };
 
+struct statfs64 { /* larger than either C library's */
+  long type;
+  char rest[248];
+};
+
+#define MAP_FAILED ((void *)-1)
+
 #ifdef __ANDROID__
 int *__errno(void);
 #define errno (*__errno())
@@ -91,6 +102,12 @@ int fcntl(int descriptor, int command, ...);
 int dup2(int from, int to);
 int fsync(int descriptor);
 int posix_fadvise64(int descriptor, int64_t offset, int64_t count, int advice);
+int fstatfs64(int descriptor, struct statfs64 *system);
+void sync(void);
+void *mmap64(void *address, size_t bytes, int protection, int flags, int descriptor, int64_t offset);
+int munmap(void *address, size_t bytes);
+int mincore(void *address, size_t bytes, unsigned char *pages);
+int getpagesize(void);
 int pipe(int *ends);
 int poll(struct pollfd *descriptors, unsigned long count, int milliseconds);
 long syscall(long number, ...);
@@ -103,6 +120,7 @@ int waitpid(int pid, int *status, int options);
 int kill(int pid, int signal_number);
 int getpid(void);
 int getppid(void);
+unsigned geteuid(void);
 char *getenv(const char *name);
 void (*signal(int number, void (*action)(int)))(int);
 int setitimer(int which, const struct itimerval *value, struct itimerval *old);

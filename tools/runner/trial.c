@@ -1,6 +1,8 @@
 /* One trial, a probe or a description: see records.h. */
+#include "cold.h"
 #include "measure.h"
 #include "memory.h"
+#include "pages.h"
 #include "process.h"
 #include "records.h"
 #include "sampler.h"
@@ -150,13 +152,16 @@ static void put_start(Text *json, Engine *engine, Memory *memory, const Json *re
 
 void put_trial(Text *json, const Json *request) {
   const char *mode = want_string(request, "mode"), *digest;
-  bool timed = !strcmp(mode, "latency"), followed = !strcmp(mode, "memory"), finite = true;
+  bool timed = !strcmp(mode, "latency"), followed = !strcmp(mode, "memory"), cold = !strcmp(mode, "cold");
+  bool finite = true;
   int num_threads = (int)want_whole(request, "num_threads", -1, MOST_THREADS);
   Bounds bounds = {0};
   if (timed) bounds = warm_up_bounds(request);
   if (timed || followed) add_run_bounds(&bounds, request);
   if (timed) start_sampler(request, num_threads);
   if (followed) {
+    /* How large the pieces are that the kernel maps of a file depends on how it came into the page cache: up to a third
+     * of what is resident of a library. So it comes there always the same way. */
     forget_pages(want_string(request, "model"));
     forget_pages(string_or(request, "library", ""));
   }
@@ -166,6 +171,9 @@ void put_trial(Text *json, const Json *request) {
   put_conditions(&before);
   Engine engine = engine_of(request);
   Memory memory = {0};
+  ColdStart from_storage = {0};
+  /* as the last thing before the start, so that nothing of ours brings pages back */
+  if (cold) from_storage = start_cold(want_string(request, "model"), &engine);
   text_put(json, "{\"mode\": \"%s\", \"pid\": %d, ", mode, getpid());
   put_start(json, &engine, &memory, request, num_threads);
   Samples samples = open_samples(&engine, request, timed);
@@ -174,12 +182,13 @@ void put_trial(Text *json, const Json *request) {
   int64_t begin = now();
   engine_run(&engine);
   text_put(json, "\"first_ns\": %lld, ", (long long)phase_end(&memory, "first", begin));
+  if (cold) put_cold(json, &from_storage);
   if (!timed) text_put(json, "\"calibration_ns\": [], ");
   if (timed)
     put_latency(json, &samples, &bounds, num_threads, calibration);
   else if (followed)
     text_put(json, "\"memory_runs\": %lld, ", (long long)repeat(&samples, &bounds));
-  else
+  else if (!cold)
     finite = put_outputs(json, &samples, request, num_threads);
   end_phase(&memory, "steady");
   if (followed) put_proportional(json);
