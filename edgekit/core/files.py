@@ -101,7 +101,7 @@ def check_writable(path: Path) -> None:
         UsageError: it cannot.
     """
     if path.is_dir():
-        raise UsageError(f"cannot write {path}: it is a folder", hint="name a file with -o/--output")
+        raise UsageError(f"cannot write {path}: it is a folder", hint="name a file")
     with appearing(path.parent / f"{path.name}.check") as temporary:
         temporary.write_bytes(b"")
     (path.parent / f"{path.name}.check").unlink()

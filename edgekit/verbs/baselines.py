@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 #: as a baseline: the release of the candidate's name that is current on the board
 CURRENT = "device:current"
+_ON_BOARD = "device:"
 _MOST_BYTES = 2 << 30  # more than a .tflite can have
 
 
@@ -59,8 +60,16 @@ def places(candidates: Sequence[Path], baseline: Sequence[Path]) -> list[Path]:
     """Where each candidate's baseline is, or would be: a folder has it under the candidate's name.
 
     Raises:
-        UsageError: not as many baselines as candidates.
+        UsageError: not as many baselines as candidates, or a release on a board among files.
     """
+    from edgekit.core.errors import UsageError
+
+    for one in map(str, baseline):
+        if one.startswith(_ON_BOARD):
+            raise UsageError(
+                f"--baseline {one}: of what is on a board only {CURRENT} can be a baseline, of all candidates at once",
+                hint=f"--baseline {CURRENT}",
+            )
     if len(baseline) == 1 and baseline[0].suffix != ".tflite":
         return [baseline[0] / candidate.name for candidate in candidates]
     _check_as_many(len(candidates), len(baseline))
@@ -114,14 +123,15 @@ def check_acceptable(placed: Mapping[Path, Path]) -> None:
         placed: candidate → place.
 
     Raises:
-        ModelError: a candidate that is missing or no .tflite.
+        ModelError: a candidate that is missing, damaged or no .tflite.
         UsageError: a place that cannot be written.
     """
     from edgekit.core.files import check_writable
     from edgekit.verbs.benchmark import open_model
+    from edgekit.verbs.ready import is_stateful
 
     for candidate in placed:
-        open_model(candidate)
+        is_stateful(open_model(candidate))  # a file that cannot be read is found here
     for place in placed.values():
         check_writable(place)
 
@@ -152,13 +162,21 @@ def _opened(candidate: Artifact, place: str | PathLike[str] | Artifact) -> Artif
     from edgekit.core.artifact import Artifact
     from edgekit.core.errors import ModelError
     from edgekit.verbs.benchmark import open_model
+    from edgekit.verbs.ready import is_stateful
 
-    if not isinstance(place, Artifact) and not Path(place).exists():
+    if isinstance(place, Artifact):
+        return place
+    if not Path(place).exists():
         raise ModelError(
             f"{candidate.path.name} has no baseline yet: {place} is not there",
             hint=f"make it the first one: edgekit gate {candidate.path} --baseline {place} --accept",
         )
-    return open_model(place)
+    try:
+        found = open_model(place)
+        is_stateful(found)  # a file that cannot be read is found here
+        return found
+    except ModelError as error:  # candidate and baseline often have one name
+        raise ModelError(f"the baseline {place} cannot be used: {error.message}", hint=error.hint) from error
 
 
 def _check_as_many(candidates: int, baselines: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from edgekit.core.artifact import Artifact
     from edgekit.core.events import EventSink
+    from edgekit.core.notice import Notice
     from edgekit.device.provision import RuntimeName
     from edgekit.measure.compare import Comparison
     from edgekit.measure.pairs import PairPlan
@@ -174,6 +176,8 @@ def _compared(
     baseline: _Side, candidate: _Side, *, plan: PairPlan, num_threads: int | None, on_event: EventSink
 ) -> Comparison:
     """Runs both sides in pairs on the board that is theirs."""
+    import dataclasses
+
     from edgekit.measure.compare import compare_pairs, score_change
     from edgekit.measure.emulated import refuse_emulated_board
     from edgekit.measure.pairs import collect_pairs
@@ -182,7 +186,32 @@ def _compared(
     refuse_emulated_board(board.device.name, board.limits.emulated, doing="compare")
     threads = board.profile.num_threads if num_threads is None else num_threads
     ready = [side.ready(threads) for side in (baseline, candidate)]
+    ready[1] = dataclasses.replace(ready[1], notices=(*ready[1].notices, *_made_for(baseline.model, candidate.model)))
     pairs = collect_pairs(*ready, plan=plan, read_now=board.read_now, on_event=on_event)
     measured = [one.measurement(samples) for samples, one in zip((pairs.baseline, pairs.candidate), ready, strict=True)]
     score = score_change(baseline.model.manifest, candidate.model.manifest)
     return compare_pairs(pairs, *measured, margin=plan.margin, score=score)
+
+
+def _made_for(baseline: Artifact, candidate: Artifact) -> tuple[Notice, ...]:
+    """Says where two .tflite files cannot stand in for each other: other inputs or outputs, whatever their types."""
+    from edgekit.core.notice import Notice
+    from edgekit.model.tflite import read_tflite
+    from edgekit.verbs.runtimes import is_onnx
+
+    if is_onnx(baseline) or is_onnx(candidate):  # their axes may be in another order
+        return ()
+    one, other = read_tflite(baseline.path), read_tflite(candidate.path)
+    for what in ("inputs", "outputs"):
+        shapes = [[list(tensor.shape) for tensor in getattr(model, what)] for model in (one, other)]
+        if sorted(map(math.prod, shapes[0])) != sorted(map(math.prod, shapes[1])):
+            named = [" and ".join(map(str, shape)) for shape in shapes]
+            return (
+                Notice(
+                    code="made-for-other-data",
+                    message=f"the {what} of {candidate.path} are {named[1]}, those of {baseline.path} {named[0]}: "
+                    "one cannot stand in for the other",
+                    hint="name two versions of one model, if that is what you mean",
+                ),
+            )
+    return ()

@@ -219,8 +219,11 @@ def test_after_ctrl_c_what_was_decided_until_then_is_written(
     assert len(open_store().list("gate")) == 1
 
 
-def test_a_first_baseline_that_is_no_model_is_found_before_anything_is_measured(edgekit: Edgekit, model: Path) -> None:
+@pytest.mark.parametrize("left", [0, 1000])
+def test_a_first_baseline_that_is_no_model_is_found_before_anything_is_measured(
+    edgekit: Edgekit, model: Path, left: int
+) -> None:
     broken = model.with_name("broken.tflite")
-    broken.write_bytes(b"")
+    broken.write_bytes(model.read_bytes()[:left])
     refused(edgekit("gate", model, broken, "--baseline", "baselines", "--accept"), 4, "broken.tflite")
     assert not (edgekit.folder / "baselines" / "kws.tflite").exists()

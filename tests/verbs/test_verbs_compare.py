@@ -178,6 +178,16 @@ def test_the_same_weights_as_tflite_and_as_onnx_are_compared_without_a_word_abou
     assert "random-samples" in {notice.code for notice in found.candidate.notices}
 
 
+def test_models_that_take_other_data_are_compared_with_a_warning(models: tuple[Path, Path], tmp_path: Path) -> None:
+    other = tmp_path / "other.tflite"
+    other.write_bytes(tiny_tflite.dense_chain_int8(layers=2, columns=32))
+    (found,) = compare(models[0], other, plan=FEW)
+    (notice,) = [one for one in found.candidate.notices if one.code == "made-for-other-data"]
+    assert "[1, 32], those of" in notice.message
+    (same,) = compare(*models, plan=FEW)
+    assert "made-for-other-data" not in {one.code for one in same.candidate.notices}
+
+
 @pytest.mark.parametrize(
     ("second", "runtime", "words"),
     [

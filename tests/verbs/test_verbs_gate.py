@@ -189,6 +189,15 @@ def test_a_model_without_a_baseline_is_told_how_to_become_the_first(base: Path, 
     assert missing.value.hint.endswith("--accept")
 
 
+def test_a_baseline_that_cannot_be_used_is_named_with_its_folder(base: Path, tmp_path: Path) -> None:
+    new = write(tmp_path / "new", 2)
+    base.write_bytes(base.read_bytes()[:3000])
+    with pytest.raises(ModelError, match=r"the baseline .*baselines/kws\.tflite cannot be used: .*damaged"):
+        pair_up(new, base)
+    with pytest.raises(UsageError, match="device:previous: of what is on a board only device:current"):
+        pair_up(new, "device:previous")
+
+
 def test_a_plan_that_is_only_indicative_is_refused_before_a_board_is_asked(base: Path) -> None:
     with pytest.raises(UsageError, match="only indicative"):
         gate(base, baseline=base, device="nobody-has-this", plan="quick")
