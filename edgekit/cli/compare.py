@@ -55,12 +55,15 @@ def compare(
 
     Every board gets a verdict of its own: faster, slower, equivalent, inconclusive or invalid. With two runtimes the
     same model is compared on both (edgekit compare A --runtime litert,litert-builtin), or A on the first with B on the
-    second; a .onnx file runs in onnxruntime.
+    second; a .onnx file runs in onnxruntime. Two ids of kept measurements of one board are compared without running
+    anything: unpaired, drift possible.
     """
     from edgekit.results.store import open_store
     from edgekit.verbs.compare import comparing
 
-    _no_results(baseline, candidate)
+    if candidate is not None and _are_results(baseline, candidate):
+        _kept(baseline, candidate, out)
+        return
     chosen = pairs.chosen(margin=fraction(margin, "--margin"))
     store = open_store()  # a store that cannot be opened is found out before minutes of work
     names, reach = pairs.boards(way)
@@ -76,19 +79,45 @@ def compare(
         exit_with(8)
 
 
-def _no_results(*given: Path | None) -> None:
-    """Kept results are no files.
+def _are_results(*given: Path) -> bool:
+    """Whether ids of kept results are named, and no files.
 
     Raises:
-        UsageError: one of them is meant.
+        UsageError: one is an id, and the other a file.
     """
-    for one in filter(None, given):
-        if re.fullmatch(r"[0-9a-f]{6,12}", str(one)) and not one.exists():
-            raise UsageError(
-                f"{one} is no file; if it is a result's id: what was not run in pairs is not compared, the board may "
-                "have been another one that day",
-                hint="edgekit results history MODEL --device NAME tells changes over time, with that reservation",
-            )
+    ids = [one for one in given if re.fullmatch(r"[0-9a-f]{6,12}", str(one)) and not one.exists()]
+    if len(ids) == 1:
+        raise UsageError(
+            f"{ids[0]} is no file; if it is a result's id: it is compared with that of another one",
+            hint="edgekit results list --kind measurement",
+        )
+    return len(ids) == 2
+
+
+def _kept(baseline: Path, candidate: Path, out: Output) -> None:
+    """The answer about two kept measurements; nothing runs."""
+    from edgekit.report.unpaired import unpaired_sentence, unpaired_table
+    from edgekit.results.store import open_store
+    from edgekit.results.unpaired import compare_kept
+
+    found = compare_kept(open_store(), str(baseline), str(candidate))
+    sides = {name: getattr(found, name) for name in ("baseline", "candidate")}
+    document = {
+        "paired": False,
+        "caveat": found.caveat,
+        "device": found.candidate.series.device,
+        "verdict": found.verdict,
+        "ratio": found.ratio,
+        "ci95": None,
+        "pairs": 0,
+        "p": found.p,
+        "reasons": found.reasons,
+        "sentence": unpaired_sentence(found),
+        **{name: {**to_json(point), "processes": len(point.process_medians_ns)} for name, point in sides.items()},
+    }
+    out.answer(document, unpaired_table(found))
+    if found.verdict == "inconclusive":
+        exit_with(8)
 
 
 def _several(names: Sequence[str], work: Work[Comparison], reach: Reach, store: Store, out: Output) -> list[Comparison]:

@@ -106,7 +106,7 @@ def history(store: Store, model: str, device: str) -> tuple[HistoryPoint, ...]:
     rows = [row for row in reversed(store.list("measurement", device, limit=None)) if _is_of(row, model)]
     series: dict[Series, list[tuple[HistoryPoint, StoredResult]]] = {}
     for row in rows:
-        point = _point(store, row)
+        point = point_of(store, row)
         series.setdefault(point.series, []).append((point, row))
     return tuple(point for row in series.values() for point in _marked(row))
 
@@ -119,7 +119,8 @@ def _is_of(row: StoredResult, model: str) -> bool:
     )
 
 
-def _point(store: Store, row: StoredResult) -> HistoryPoint:
+def point_of(store: Store, row: StoredResult) -> HistoryPoint:
+    """A stored measurement as a point that nothing came before."""
     document = row.document
     latency, memory, runtime = (_of(document, name) for name in ("latency", "memory", "runtime"))
     medians: tuple[float, ...] = ()
@@ -185,7 +186,7 @@ def _process_medians(store: Store, row: StoredResult) -> tuple[float, ...]:
 def _marked(row: Sequence[tuple[HistoryPoint, StoredResult]]) -> list[HistoryPoint]:
     """A series with its breaks and changes."""
     points = [
-        replace(point, breaks=_breaks(row[place - 1][1], stored) if place else ())
+        replace(point, breaks=breaks_between(row[place - 1][1], stored) if place else ())
         for place, (point, stored) in enumerate(row)
     ]
     starts = [place for place, point in enumerate(points) if place == 0 or point.breaks] + [len(points)]
@@ -212,7 +213,7 @@ def _change(step: Step, cause: str) -> Change:
     return Change(ratio=step.ratio, p=step.p, before=step.before, after=step.after, cause=cause)
 
 
-def _breaks(before: StoredResult, after: StoredResult) -> tuple[str, ...]:
+def breaks_between(before: StoredResult, after: StoredResult) -> tuple[str, ...]:
     """Why two neighbours of a series must not be joined."""
     found = []
     for what, get in _CONDITIONS:

@@ -98,12 +98,6 @@ def test_a_self_test_that_was_too_short_says_so_and_flags_no_board(edgekit: Edge
     assert "false alarms" not in ran.out
 
 
-def test_ids_of_results_are_sent_to_the_history(edgekit: Edgekit) -> None:
-    ran = edgekit("compare", "57a1d69b", "604dea77", "--json")
-    assert ran.status == 2
-    assert "results history" in str(ran.error["hint"])
-
-
 @pytest.mark.slow
 def test_the_command_compares_a_model_with_itself_and_shows_both_sides(edgekit: Edgekit) -> None:
     model = write(edgekit.folder, "model.tflite", 6)
