@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from edgekit.core.errors import UsageError
 from edgekit.core.events import ignore
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 MOST_PROCESSES = 80
 MAX_TIME_S = 300.0
+#: with a larger margin no board finds the 10 % that a self-test asks for
+MARGINS = (0.001, 0.05)
 _TASK = "self-test"
 _DECIDED = ("passed", "failed")
 
@@ -55,6 +58,7 @@ def selftest(
         What was found. Nothing is stored.
 
     Raises:
+        UsageError: a margin beyond :data:`MARGINS`.
         DependencyError: TensorFlow is missing, which converts the shipped model; a model of one's own needs none.
         MeasurementError: an emulated board; nothing was run.
         ModelError, DeviceError: as in :func:`edgekit.verbs.benchmark.benchmark`.
@@ -63,6 +67,11 @@ def selftest(
     from edgekit.verbs.boards import Reach, open_board
     from edgekit.verbs.ready import is_stateful
 
+    if not MARGINS[0] <= margin <= MARGINS[1]:
+        raise UsageError(
+            f"a margin of {margin * 100:g} % is out of range: a self-test asks whether the board finds 10 %",
+            hint=f"it is {MARGINS[0] * 100:g} to {MARGINS[1] * 100:g} %: --margin 2%",
+        )
     name_of_runtime = check_runtime(runtime)
     artifact = shipped_model(on_event) if model is None else open_model(model)
     with open_board(device, reach or Reach(), name_of_runtime, on_event, stateful=is_stateful(artifact)) as board:

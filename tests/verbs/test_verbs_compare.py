@@ -23,7 +23,7 @@ from edgekit.report.compared import comparison_sentence, comparison_table, names
 from edgekit.results.store import open_store
 from edgekit.verbs.boards import Board, Reach, open_board
 from edgekit.verbs.compare import compare, compare_on
-from edgekit.verbs.selftest import flagged, selftest_on
+from edgekit.verbs.selftest import flagged, selftest, selftest_on
 
 #: short processes: what is tested is the way, and differences that nobody overlooks
 PROCESS = Plan(
@@ -105,6 +105,12 @@ def test_what_is_wrong_is_found_before_a_board_is_asked(models: tuple[Path, Path
         compare(*models, device="nobody-has-this", plan="quick")
     with pytest.raises(ModelError, match="no such file"):
         compare(models[0], tmp_path / "missing.tflite", device="nobody-has-this")
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.06, 0.99])
+def test_a_self_test_that_every_board_would_fail_is_refused_before_one_is_asked(margin: float) -> None:
+    with pytest.raises(UsageError, match="asks whether the board finds 10 %"):
+        selftest("nobody-has-this", margin=margin)
 
 
 def test_a_board_whose_self_test_failed_is_flagged_until_one_passes(models: tuple[Path, Path]) -> None:
