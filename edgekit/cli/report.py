@@ -50,13 +50,14 @@ def report(
     if target is not None:
         files.check_writable(target)
     store = open_store()
-    out.notices(store.notices)
     made = make(store, form=form, device=device, model=model, since=begin)
+    out.notices(store.notices)
     document = {
         "path": str(target) if target else None,
         "format": form,
         "count": len(made.collected.results),
         "summary": to_json(answers(made.collected)),
+        "warnings": to_json(store.notices),
     }
     if target is None:
         out.answer({**document, "text": made.text}, Plain(made.text))

@@ -91,10 +91,16 @@ def list_(
 
     query = options.query()
     store = open_store()
-    out.notices(store.notices)
     seen = store.list(limit=limit + 1, query=query)
+    out.notices(store.notices)
     found = seen[:limit]
-    document = {"store": store.url, "kinds": list(KINDS), "results": to_json(found), "more": len(seen) > limit}
+    document = {
+        "store": store.url,
+        "kinds": list(KINDS),
+        "results": to_json(found),
+        "more": len(seen) > limit,
+        "warnings": to_json(store.notices),
+    }
     nothing = "no result is like that" if query != Query() else _NOTHING
     more = [f"the newest {limit}; there are more: --limit {limit * 5}"] if len(seen) > limit else []
     out.answer(document, results_table(found) if found else nothing, *more)
@@ -140,13 +146,19 @@ def history(
     from edgekit.results.store import open_store
 
     store = open_store()
-    out.notices(store.notices)
     points = points_of(store, model, device)
+    out.notices(store.notices)
     if not points:
         raise UsageError(
             f"nothing was measured of {model!r} on {device!r}", hint="`edgekit results list --kind measurement`"
         )
-    document = {"model": model, "device": device, "caveat": CAVEAT, "points": to_json(points)}
+    document = {
+        "model": model,
+        "device": device,
+        "caveat": CAVEAT,
+        "points": to_json(points),
+        "warnings": to_json(store.notices),
+    }
     out.answer(document, *history_tables(points))
 
 
@@ -169,14 +181,22 @@ def export(
     if form == "jsonl":
         _export_lines(query, output, out)
         return
-    found = open_store().list(limit=None, query=query)[::-1]
+    store = open_store()
+    found = store.list(limit=None, query=query)[::-1]
+    out.notices(store.notices)
     text = export_results(found, form)
     if output is not None:
         files.write_bytes(output, text.encode())
-    document = {"path": str(output) if output else None, "format": form, "count": len(found)}
+    document = {
+        "path": str(output) if output else None,
+        "format": form,
+        "count": len(found),
+        "warnings": [notice.message for notice in store.notices],
+    }
     if output is None:
         document["text"] = text
     out.answer(document, f"{output}: {_results(len(found))}" if output else Plain(text))
+    _end_by_damage(store.notices)
 
 
 def _export_lines(query: Query, output: Path | None, out: Output) -> None:
@@ -205,6 +225,11 @@ def _export_lines(query: Query, output: Path | None, out: Output) -> None:
     if output is not None:
         document = {"path": str(output), "format": "jsonl", "count": count, "warnings": [n.message for n in notices]}
         out.answer(document, f"{output}: {_results(count)}")
+    _end_by_damage(notices)
+
+
+def _end_by_damage(notices: Sequence[Notice]) -> None:
+    """Exit status 6 where something damaged was left out of what was to be saved."""
     if any(notice.code == "result-damaged" for notice in notices):
         exit_with(6)
 

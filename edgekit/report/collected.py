@@ -156,7 +156,12 @@ def collect(
         artifacts = [result for result in artifacts if result.model_sha256 in there]
     held = [_held(store, result, kept_before) for result in measurements]
     held.sort(key=lambda one: (one.emulated, one.board, one.document["latency"]["median_ns"] or 0))
-    left_out = passed_over + [
+    comparisons = tuple(_newest(found("comparison"), _pair))
+    gates = tuple(_newest(found("gate"), _pair))
+    profiles = tuple(_newest(found("profile"), lambda result: (result.device, result.model)))
+    selftests = tuple(_newest(found("selftest"), lambda result: result.device))
+    damaged = [notice.message for notice in store.notices if notice.code == "result-damaged"]
+    left_out = [*damaged, *passed_over] + [
         f"{len(rows)} {name}; {which} {DRAWN} are drawn, the others are in the tables only"
         for name, rows, which in (
             ("measurements", held, "of the table's rows the first"),
@@ -173,10 +178,10 @@ def collect(
         measurements=tuple(held),
         artifacts=tuple(artifacts),
         deployments=tuple(deployments),
-        comparisons=tuple(_newest(found("comparison"), _pair)),
-        gates=tuple(_newest(found("gate"), _pair)),
-        profiles=tuple(_newest(found("profile"), lambda result: (result.device, result.model))),
-        selftests=tuple(_newest(found("selftest"), lambda result: result.device)),
+        comparisons=comparisons,
+        gates=gates,
+        profiles=profiles,
+        selftests=selftests,
         histories=_histories(store, held, begin),
         left_out=tuple(left_out),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
@@ -49,3 +49,11 @@ def of_deployment(document: Mapping[str, Any]) -> dict[str, Any]:
         "previous": release.get("previous"),
         "uploaded_bytes": document.get("uploaded_bytes"),
     }
+
+
+#: what a kind's columns are made by; kinds without an entry have none
+OF_KIND: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    "measurement": of_measurement,
+    "artifact": of_artifact,
+    "deployment": of_deployment,
+}

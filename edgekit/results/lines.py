@@ -22,11 +22,6 @@ SCHEMA = "edgekit.result/1"
 MOST_LINE_BYTES = 256 << 20
 _MOST_SAMPLES_BYTES = 128 << 20
 _HERE = ("samples_file", "lab")  # what is another thing in every store
-_FIGURES = {
-    "measurement": figures.of_measurement,
-    "artifact": figures.of_artifact,
-    "deployment": figures.of_deployment,
-}
 _SHAPES = {
     "id": r"[0-9a-f]{12}",
     "edgekit": r"[ -~]{1,32}",
@@ -112,7 +107,7 @@ def entry_of(result: Mapping[str, Any], samples: Any, *, source: str, lab: str) 
     document = storable({**document, "samples_file": None} if kind == "measurement" else document)
     try:
         created = datetime.fromisoformat(str(result.get("created"))).astimezone(timezone.utc)
-        details = _FIGURES[kind](document) if kind in _FIGURES else {}
+        details = figures.OF_KIND[kind](document) if kind in figures.OF_KIND else {}
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise StoreError(f"a {kind} without what every {kind} has ({type(error).__name__}: {error})") from error
     if not all(map(_fits, details.values())):

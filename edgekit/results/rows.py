@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
 from edgekit.core.errors import StoreError
+from edgekit.results import figures
 from edgekit.results.database import Transaction
 from edgekit.results.record import StoredResult
 from edgekit.results.schema import DETAIL_TABLES
 
+_HINT = "`edgekit results check` names all damage; `edgekit results export --format jsonl` saves the rest"
 _COLUMNS = ("id", "kind", "created", "edgekit", "device", "model", "model_sha256", "verdict", "document", "lab")
+_SUM = "row_sha256"
 
 
 def insert(
     transaction: Transaction, row: Mapping[str, Any], details: Mapping[str, Any], samples: str | None = None
 ) -> None:
     """Adds a result: its row, the columns of its kind, and its samples as base64 of gzip."""
-    transaction.insert("runs", row)
+    transaction.insert("runs", {**row, _SUM: _sum(row)})
     if row["kind"] in DETAIL_TABLES:
         transaction.insert(DETAIL_TABLES[row["kind"]], {"run_id": row["id"], **details})
     if samples is not None:
@@ -34,7 +38,7 @@ def select(
     transaction: Transaction, condition: str, parameters: Mapping[str, Any], order: str = ""
 ) -> list[dict[str, Any]]:
     """Rows under a condition; condition and order are our text, a user's comes as parameters."""
-    sql = f"SELECT {', '.join(_COLUMNS)} FROM runs WHERE {condition} {order}"  # noqa: S608 - see above
+    sql = f"SELECT {', '.join((*_COLUMNS, _SUM))} FROM runs WHERE {condition} {order}"  # noqa: S608 - see above
     return transaction.execute(sql, parameters)
 
 
@@ -48,15 +52,30 @@ def to_result(row: Mapping[str, Any], store: str) -> StoredResult:
         damaged = [name for name, value in row.items() if isinstance(value, str) and not is_whole(value)]
         if damaged:
             raise ValueError(f"no UTF-8 text in {', '.join(damaged)}")
+        if row.get(_SUM) not in (None, _sum(row)):
+            raise ValueError("changed since it was written: its SHA-256 is another one")
         document = json.loads(row["document"])
         if not isinstance(document, dict):
             raise ValueError("its document is not an object")
+        if (columns := figures.OF_KIND.get(row["kind"])) is not None:
+            columns(document)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise StoreError(
+            f"the store {store} has a damaged row ({shown(row['id'])}): a {row['kind']} without what every "
+            f"{row['kind']} has ({type(error).__name__}: {error})",
+            hint=_HINT,
+        ) from error
     except (ValueError, RecursionError) as error:
         raise StoreError(
             f"the store {store} has a damaged row ({shown(row['id'])}): {error}",
-            hint="`edgekit results check` names all damage; `edgekit results export --format jsonl` saves the rest",
+            hint=_HINT,
         ) from error
-    return StoredResult(**{**row, "document": document})
+    return StoredResult(**{**{name: row[name] for name in _COLUMNS}, "document": document})
+
+
+def _sum(row: Mapping[str, Any]) -> str:
+    """SHA-256 over everything in a row."""
+    return sha256(json.dumps([row.get(name) for name in _COLUMNS]).encode()).hexdigest()
 
 
 def is_whole(value: str) -> bool:

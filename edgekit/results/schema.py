@@ -68,6 +68,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     # Results of other labs are taken in; their pi4 is not this one's.
     ("ALTER TABLE runs ADD COLUMN lab TEXT",),
+    # A flipped bit in a document is a number like any other; rows from before have no sum, and are taken as they are.
+    ("ALTER TABLE runs ADD COLUMN row_sha256 VARCHAR(64)",),
 )
 
 DETAIL_TABLES = {"measurement": "measurements", "artifact": "artifacts", "deployment": "deployments"}

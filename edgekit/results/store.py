@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
@@ -185,7 +185,7 @@ class Store:
         *,
         query: Query | None = None,
     ) -> tuple[StoredResult, ...]:
-        """Kept results, newest first.
+        """Kept results, newest first. Damaged ones are left out, each with a notice in :attr:`notices`.
 
         Args:
             kind: only these.
@@ -199,20 +199,28 @@ class Store:
             StoreError: the store cannot be read.
         """
         asked = query or Query(kind=kind, device=device, model=model)
-        return self._select(*asked.condition(), limit)
+        found = []
+        for row in self._rows(*asked.condition(), limit):
+            try:
+                found.append(rows.to_result(row, self.url))
+            except StoreError as error:
+                notice = Notice(code="result-damaged", message=f"left out: {error.message}", hint=error.hint or "")
+                if notice not in self.notices:
+                    self.notices.append(notice)
+        return tuple(found)
 
     def get(self, prefix: str) -> StoredResult:
         """The one result whose id begins with ``prefix``.
 
         Raises:
             UsageError: none does, or several do.
-            StoreError: the store cannot be read.
+            StoreError: the store cannot be read, or the result is damaged.
         """
-        found = self._select("id LIKE :prefix ESCAPE '!'", {"prefix": prefix_of(prefix.lower())}, 6) if prefix else ()
+        found = self._rows("id LIKE :prefix ESCAPE '!'", {"prefix": prefix_of(prefix.lower())}, 6) if prefix else []
         if len(found) == 1:
-            return found[0]
+            return rows.to_result(found[0], self.url)
         if found:
-            names = ", ".join(result.id for result in found)
+            names = ", ".join(rows.shown(row["id"]) for row in found)
             raise UsageError(f"several results begin with {prefix!r}: {names}", hint="give more of the id")
         raise UsageError(f"no result {prefix!r}", hint="`edgekit results list` shows what there is")
 
@@ -321,12 +329,11 @@ class Store:
         with self.database.writing() as transaction:
             rows.insert(transaction, row, details, samples)
 
-    def _select(self, condition: str, parameters: dict[str, Any], limit: int | None) -> tuple[StoredResult, ...]:
+    def _rows(self, condition: str, parameters: dict[str, Any], limit: int | None) -> Sequence[dict[str, Any]]:
         """The rows under a condition (our text; users' text comes as parameters)."""
         order = "ORDER BY created DESC, id DESC" + ("" if limit is None else " LIMIT :limit")
         with self.database.reading() as transaction:
-            found = rows.select(transaction, condition, parameters | ({} if limit is None else {"limit": limit}), order)
-        return tuple(rows.to_result(row, self.url) for row in found)
+            return rows.select(transaction, condition, parameters | ({} if limit is None else {"limit": limit}), order)
 
 
 def _named(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -62,6 +63,24 @@ def test_one_board_and_a_time_can_be_asked_for(filled: Edgekit):
     ran = filled("report", "--json", "--device", "pi4", "--since", "1h", "--format", "json")
     assert [one["board"] for one in ran.document["summary"]] == ["pi4"]
     assert filled("report", "--json", "--since", "2099-01-01", "--format", "json").document["count"] == 0
+
+
+def test_a_damaged_result_is_left_out_and_named_on_the_page_too(filled: Edgekit):
+    from edgekit.core.places import data_dir
+    from edgekit.results.store import open_store
+
+    newest, older = open_store().list()
+    with sqlite3.connect(data_dir() / "results.sqlite") as connection:
+        connection.execute("UPDATE runs SET document = substr(document, 1, 200) WHERE id = ?", (newest.id,))
+    ran = filled("report", "--json")
+    assert ran.status == 0, ran.err
+    (warning,) = ran.document["warnings"]
+    assert newest.id in warning["message"]
+    page = (filled.folder / "report.html").read_text()
+    assert newest.id in page
+    assert "damaged" in page
+    assert ran.document["count"] == 1
+    assert older.device in page
 
 
 def test_an_empty_store_is_no_failure_and_says_what_to_do(edgekit: Edgekit):

@@ -32,7 +32,8 @@ def test_a_store_of_an_earlier_version_keeps_everything(tmp_path: Path, version:
     assert older_store.version_of(url) == NOW
     kept = store.list(limit=None)
     assert {result.device for result in kept if result.kind == "measurement"} == {"pi4", "pi4 (emulated)"}
-    assert all(result.lab is None for result in kept)
+    assert {result.lab for result in kept} == ({None, "munich"} if version >= 3 else {None})
+    assert not store.notices
     for result in kept:
         if result.kind == "measurement":
             assert len(store.samples(result.id).latency) == 3
