@@ -11,6 +11,7 @@
 
 int main(void) {
   take_standard_output();
+  take_signals();
   char *line = read_request_line();
   const char *reason = "it is too long";
   const Json *request = line ? json_parse(line, &reason) : NULL;

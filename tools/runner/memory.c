@@ -10,7 +10,7 @@ void reset_peak(Memory *memory) {
 }
 
 void end_phase(Memory *memory, const char *name) {
-  char text[4096] = "";
+  static char text[1 << 16]; /* the groups of the user come first, of which there may be many */
   Phase *phase = &memory->phases[memory->count++];
   read_text("/proc/self/status", text, sizeof text);
   *phase = (Phase){

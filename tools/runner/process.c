@@ -11,12 +11,26 @@ void take_standard_output(void) {
   dup2(2, 1);
 }
 
+void take_signals(void) {
+  static const uint64_t none[16]; /* as large as the larger of both C libraries' */
+  signal(SIGCHLD, (void (*)(int))0); /* else no program's end could be waited for */
+  sigprocmask(SIG_SETMASK, none, NULL); /* else no time limit would hold */
+}
+
+/* Whether a call has to be made again: it was interrupted, or its pipe is one that does not wait; then this waits. */
+static bool again(int descriptor, short events) {
+  struct pollfd pipe = {descriptor, events, 0};
+  if (errno != EAGAIN) return errno == EINTR;
+  poll(&pipe, 1, -1);
+  return true;
+}
+
 char *read_request_line(void) {
   Text line = {NULL, 0, 0};
   for (;;) {
     text_reserve(&line, 1 << 16);
     long count = read(0, line.data + line.length, line.room - line.length - 1);
-    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && again(0, POLLIN)) continue;
     size_t old = line.length;
     if (count > 0) line.length += (size_t)count;
     line.data[line.length] = 0;
@@ -35,7 +49,7 @@ char *read_request_line(void) {
 static void write_all(const char *data, size_t count) {
   while (count) {
     long written = write(answer_descriptor, data, count);
-    if (written < 0 && errno == EINTR) continue;
+    if (written < 0 && again(answer_descriptor, POLLOUT)) continue;
     if (written <= 0) _exit(ABANDONED);
     data += written;
     count -= (size_t)written;

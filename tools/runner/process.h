@@ -9,6 +9,9 @@ enum { FAILED = 3, ABANDONED = 4 }; /* exit status: a failure that was understoo
 /* Keeps standard output for the answer alone; everything else that prints goes to standard error. */
 void take_standard_output(void);
 
+/* Undoes what whoever started this process did to its signals: ignoring and blocking are inherited. */
+void take_signals(void);
+
 /* The first line of standard input, without its end; NULL where it is longer than any request. */
 char *read_request_line(void);
 

@@ -37,18 +37,20 @@ void trim(char *text) {
 
 void keep_to_ourselves(int descriptor) { fcntl(descriptor, F_SETFD, FD_CLOEXEC); }
 
-/* The path of a program: in the folders of PATH, then where Raspberry Pi OS and Android have it. */
-static bool find_program(const char *name, char *path, size_t room) {
-  const char *rest = getenv("PATH");
-  char folders[4096];
-  if (strchr(name, '/')) return snprintf(path, room, "%s", name) < (int)room;
-  snprintf(folders, sizeof folders, "%s:/usr/bin:/opt/vc/bin:/system/bin", rest ? rest : "");
-  for (char *folder = folders, *end; folder; folder = end) {
-    end = strchr(folder, ':');
-    if (end) *end++ = 0;
-    if (*folder && snprintf(path, room, "%s/%s", folder, name) < (int)room && access(path, X_OK) == 0) return true;
+static bool find_in(const char *folders, const char *name, char *path, size_t room) {
+  for (const char *end; folders; folders = end ? end + 1 : NULL) {
+    end = strchr(folders, ':');
+    int length = (int)(end ? (size_t)(end - folders) : strlen(folders));
+    if (length && snprintf(path, room, "%.*s/%s", length, folders, name) < (int)room && access(path, X_OK) == 0)
+      return true;
   }
   return false;
+}
+
+/* The path of a program: in the folders of PATH, then where Raspberry Pi OS and Android have it. */
+static bool find_program(const char *name, char *path, size_t room) {
+  if (strchr(name, '/')) return snprintf(path, room, "%s", name) < (int)room;
+  return find_in(getenv("PATH"), name, path, room) || find_in("/usr/bin:/opt/vc/bin:/system/bin", name, path, room);
 }
 
 /* Starts a program with its standard output into the pipe and nothing to read; returns its pid. */

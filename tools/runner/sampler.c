@@ -160,7 +160,11 @@ void start_sampler(const Json *request, int num_threads) {
   begin_looking();
   size_t count = cores_beside(request, num_threads, cores, &spare);
   if (!count || !truth_or(request, "sampler", true) || pipe(go)) return;
-  if (pipe(words)) return;
+  if (pipe(words)) {
+    close(go[0]);
+    close(go[1]);
+    return;
+  }
   for (int i = 0; i < 2; i++) {
     keep_to_ourselves(go[i]);
     keep_to_ourselves(words[i]);

@@ -87,6 +87,7 @@ static int64_t bits_of(const char *text) {
 bool read_text(const char *path, char *text, size_t room) {
   int file = open64(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not be waited for */
   long length = 0, count = 0;
+  *text = 0;
   if (file < 0) return false;
   do { /* the kernel gives its longer lists page by page */
     count = read(file, text + length, room - 1 - (size_t)length);
@@ -174,7 +175,7 @@ int64_t core_frequency(int64_t core, const char *file) {
   char path[128];
   snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%lld/cpufreq/%s", (long long)core, file);
   int64_t value = read_number(path);
-  return value == UNKNOWN ? UNKNOWN : value * 1000;
+  return value < 0 || value > INT64_MAX / 1000 ? UNKNOWN : value * 1000;
 }
 
 int64_t core_of(const char *process) {

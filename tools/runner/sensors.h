@@ -7,7 +7,8 @@
 
 #define UNKNOWN INT64_MIN /* a sensor that does not tell */
 
-/* The text of a file without the space around it; false where it cannot be read. */
+/* The text of a file without the space around it, as far as there is room; false, and an empty text, where it cannot
+ * be opened. */
 bool read_text(const char *path, char *text, size_t room);
 
 /* The number after `key` at the beginning of a line of a text ("VmRSS:"); -1 where there is none. */

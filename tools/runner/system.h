@@ -29,13 +29,17 @@ enum {
   W_OK = 2,
   F_OK = 0,
   EINTR = 4,
+  EAGAIN = 11,
   PROT_READ = 1,
   MAP_SHARED = 1,
   RTLD_NOW = 2,
   SIGKILL = 9,
   SIGPIPE = 13,
   SIGALRM = 14,
+  SIGCHLD = 17,
+  SIG_SETMASK = 2,
   POLLIN = 1,
+  POLLOUT = 4,
   PR_SET_PDEATHSIG = 1,
   ITIMER_REAL = 0,
   WNOHANG = 1,
@@ -123,6 +127,7 @@ int getppid(void);
 unsigned geteuid(void);
 char *getenv(const char *name);
 void (*signal(int number, void (*action)(int)))(int);
+int sigprocmask(int how, const void *set, void *old);
 int setitimer(int which, const struct itimerval *value, struct itimerval *old);
 int prctl(int option, ...);
 int sched_setscheduler(int pid, int policy, const void *priority);
