@@ -13,7 +13,7 @@ from edgekit.measure.samples import Samples
 from edgekit.report import words
 from edgekit.results.history import HistoryPoint, history
 from edgekit.results.query import Query
-from edgekit.results.record import Kind, StoredResult
+from edgekit.results.record import Kind, StoredResult, is_selftest
 from edgekit.results.store import Store
 
 #: with more, a page is no longer read, and no longer small
@@ -147,7 +147,7 @@ def collect(
         on = None if kind == "artifact" else device
         return list(store.list(limit=None, query=Query(kind=kind, device=on, model=model, since=since)))
 
-    measurements, passed_over = _usable(found("measurement"))
+    measurements, passed_over = _usable(one for one in found("measurement") if not is_selftest(one.document))
     kept_before = {result.model_sha256: result.document for result in reversed(store.list("artifact", limit=None))}
     deployments = _newest(found("deployment"), lambda result: (result.device, result.document.get("name")))
     artifacts = _newest(found("artifact"), lambda result: result.model)

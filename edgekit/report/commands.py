@@ -32,7 +32,7 @@ def commands(collected: Collected) -> tuple[Command, ...]:
     """How the models were made, put on boards, measured, compared, gated and profiled, in that order."""
     found = [_optimize(result) for result in reversed(collected.artifacts)]
     found += [_deploy(result) for result in reversed(collected.deployments)]
-    found += [_benchmark(held) for held in collected.measurements if not _is_selftest(held.document)]
+    found += [_benchmark(held) for held in collected.measurements]
     found += [_selftest(result) for result in reversed(collected.selftests)]
     found += [one for result in reversed(collected.comparisons) if (one := _compare(result))]
     found += [one for result in reversed(collected.gates) if (one := _gate(result))]
@@ -142,11 +142,6 @@ def _profile(result: StoredResult) -> Command:
     argv += ["--num-threads", str(document["num_threads"])] if document.get("num_threads") else []
     argv += ["--kernels", "builtin"] if document.get("kernels") == "builtin" else []
     return Command(text=shlex.join(argv), about=f"the times of ops of {words.model(result.model)} on {result.device}")
-
-
-def _is_selftest(document: Mapping[str, Any]) -> bool:
-    """Measured by a self-test, which repeats it."""
-    return (document.get("plan") or {}).get("name") == "selftest"
 
 
 def _runtime(document: Mapping[str, Any]) -> list[str]:

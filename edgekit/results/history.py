@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.core.errors import StoreError
 from edgekit.results import waiting
 from edgekit.results.changes import Step, step_at, steps
+from edgekit.results.record import is_selftest
 
 if TYPE_CHECKING:
     from edgekit.results.record import StoredResult
@@ -103,7 +104,8 @@ def history(store: Store, model: str, device: str) -> tuple[HistoryPoint, ...]:
     Raises:
         StoreError: the store cannot be read.
     """
-    rows = [row for row in reversed(store.list("measurement", device, limit=None)) if _is_of(row, model)]
+    kept = reversed(store.list("measurement", device, limit=None))
+    rows = [row for row in kept if _is_of(row, model) and not is_selftest(row.document)]
     series: dict[Series, list[tuple[HistoryPoint, StoredResult]]] = {}
     for row in rows:
         point = point_of(store, row)

@@ -47,6 +47,11 @@ class StoredResult:
     lab: str | None = None
 
 
+def is_selftest(document: Mapping[str, Any]) -> bool:
+    """Whether a measurement's processes are those of a self-test, which says nothing of the user's models."""
+    return (document.get("plan") or {}).get("name") == "selftest"
+
+
 def storable(value: Any) -> Any:
     """JSON values with everything masked that is named or looks like a secret, and null for NaN and infinity."""
     if isinstance(value, float) and not math.isfinite(value):

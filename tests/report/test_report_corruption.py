@@ -81,6 +81,7 @@ def strangers(lot: random.Random, content: bytes) -> bytes:
     return b"".join(pages)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [flips, holes, cuts, strangers])
 def test_a_damaged_store_is_read_as_far_as_it_goes_or_refused_by_name(
     damage: Callable[[random.Random, bytes], bytes], sound: bytes, tmp_path: Path

@@ -14,9 +14,11 @@ from kept_results import measurement
 from synthetic_trials import RUNTIME, make_memory_trial, make_samples, make_trial
 
 from edgekit.core.errors import UsageError
+from edgekit.measure.plan import Plan
 from edgekit.report.collected import collect
 from edgekit.report.html.chart import label
 from edgekit.report.html.processes import processes, slots
+from edgekit.results.history import history
 from edgekit.results.store import Store, open_store
 from edgekit.verbs.report import report
 
@@ -382,3 +384,13 @@ def test_a_newer_measurement_that_is_invalid_is_named_and_the_newest_usable_one_
     (told,) = found.left_out
     assert told.startswith("digits-int8 on pi4, litert, 1 thread: measured again on ")
     assert "but invalid (" in told
+
+
+def test_the_processes_of_a_self_test_are_no_measurement_of_the_users():
+    store = open_store()
+    samples = make_samples(plan=Plan(name="selftest", processes=10))
+    kept = store.add_measurement(measurement("aa.tflite", samples=samples))
+    store.add_measurement(measurement("mine.tflite"))
+    assert [held.model for held in collect(store).measurements] == ["mine"]
+    assert history(store, "aa", "pi4") == ()
+    assert store.get(kept).model == "aa.tflite"  # it is kept all the same
