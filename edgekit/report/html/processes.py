@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _BINS = 24
 _SHOWN = (1, 95)  # percentiles: a long tail would leave the shapes flat; the table has the 99th
+_TALL = 2.5  # so many times the usual reach of a process is drawn
 _FEW = 12  # with fewer samples each is a dot
 
 
@@ -81,6 +82,7 @@ def processes(held: Held, name: str) -> Chart | None:
             first.axhline(latency["median_ns"] * scale, color=plots.BLUE, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
         for place, slot in enumerate(places):
             _strip(first, place, slot, scale)
+        _leave_long_tails(first, places, scale)
         first.set_ylabel(f"latency, {unit}")
         for axes, sensor in zip(others, told):
             sensor.draw(axes, places)
@@ -108,7 +110,7 @@ def processes(held: Held, name: str) -> Chart | None:
         draw=draw,
         table=_table(held, places),
         key=_key(places, told),
-        notes=_notes(held.samples),
+        notes=(*_notes(held.samples), *_tails(places)),
     )
 
 
@@ -133,6 +135,26 @@ def _strip(axes: Axes, place: int, slot: Slot, scale: float) -> None:
     axes.scatter(
         [place], [numpy.median(values)], s=22, c=colour, linewidths=0, zorder=4, marker="x" if slot.reason else "o"
     )
+
+
+def _long_tails(places: Sequence[Slot]) -> tuple[float, float, tuple[int, ...]]:
+    """From where to where to draw, in ns, so that no tail leaves all else flat, and whose tails go on beyond that."""
+    import numpy
+
+    series = {place: slot.trial.latency_ns for place, slot in enumerate(places) if slot.trial and slot.trial.latency_ns}
+    spans = {place: numpy.percentile(values, (_SHOWN[0], 50, _SHOWN[1])) for place, values in series.items()}
+    low = min(float(span[0]) for span in spans.values())
+    usual = max(float(numpy.median([span[2] for span in spans.values()])), *(float(span[1]) for span in spans.values()))
+    most = low + _TALL * (usual - low)
+    return low - 0.1 * (most - low), most, tuple(place for place, span in spans.items() if span[2] > most)
+
+
+def _leave_long_tails(axes: Axes, places: Sequence[Slot], scale: float) -> None:
+    low, most, cut = _long_tails(places)
+    if cut:
+        axes.set_ylim(low * scale, most * scale)
+    for place in cut:
+        axes.annotate("▲", (place, 1.0), xycoords=("data", "axes fraction"), ha="center", va="top", color=plots.BLUE)
 
 
 def _takeaway(held: Held, places: Sequence[Slot]) -> str:
@@ -172,6 +194,14 @@ def _notes(samples: Samples) -> tuple[str, ...]:
     if samples.latency and not any(throttling(trial) for trial in samples.latency) and "throttle bits" not in silent:
         found.append("No throttle bit was set before, during or after any process.")
     return tuple(found)
+
+
+def _tails(places: Sequence[Slot]) -> tuple[str, ...]:
+    cut = [places[place].name for place in _long_tails(places)[2]]
+    which = f"process {cut[0]}" if len(cut) == 1 else f"processes {sentence(cut)}" if cut else ""
+    return (
+        (f"▲: the inferences of {which} go on beyond the picture; the table has their 99th percentile.",) if cut else ()
+    )
 
 
 def _table(held: Held, places: Sequence[Slot]) -> Table:
