@@ -176,6 +176,22 @@ def test_the_weight_cache_is_made_once_and_then_read(runner: Runner, job, own_li
     assert again["output_sha256"] == made["output_sha256"] == runner(request).answer["output_sha256"]
 
 
+def test_a_weight_caches_name_may_be_of_any_bytes_but_those_that_its_option_cannot_hold(runner: Runner, job, tmp_path):
+    model = tiny_tflite.write(tmp_path, tiny_tflite.dense_int8())
+    request = job(model, [[a_sample()]])
+    latin = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9\x7f \x01.cache"))
+    assert runner({**request, "weight_cache": str(latin)}).answer["runtime"]["weight_cache"] is True
+    assert latin.stat().st_size > 0
+    before = set(tmp_path.iterdir())
+    for name in ('a "b".cache', "a\\b.cache", "a\nb.cache"):
+        done = runner({**request, "weight_cache": str(tmp_path / name)})
+        assert done.answer["error"] == {
+            "code": "request",
+            "message": f"a weight cache cannot be called {tmp_path / name}",
+        }
+    assert set(tmp_path.iterdir()) == before
+
+
 def test_a_weight_cache_without_xnnpack_is_refused(runner: Runner, job, tmp_path):
     model = tiny_tflite.write(tmp_path, tiny_tflite.dense_int8())
     request = job(model, [[a_sample()]], kernels="builtin", weight_cache=str(tmp_path / "x"))

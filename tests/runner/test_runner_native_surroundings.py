@@ -19,6 +19,8 @@ from both_runners import Played, Runner
 from native_process import program_around
 from payload_process import Ended
 
+from edgekit.runner.payload import BEGIN
+
 Job = Callable[..., dict[str, Any]]
 
 
@@ -50,6 +52,15 @@ def test_the_time_limit_holds_although_whoever_started_the_runner_blocked_its_si
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
 
     assert native(endless, preexec_fn=block).status == 128 + signal.SIGALRM
+
+
+def test_a_runner_without_standard_error_keeps_its_sampler_and_its_answer(native: Runner, dense_job: Job):
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        pytest.skip("there is no core to spare")
+    done = native(dense_job(mode="latency", cpus=cores[:1]), preexec_fn=lambda: os.close(2))
+    assert done.stdout.startswith(f"\n{BEGIN}\n".encode())
+    assert done.answer["during"]["cpu"] in cores[1:]
 
 
 def test_a_program_is_found_at_the_end_of_a_long_path(native: Runner, played: Played, dense_job: Job, monkeypatch):

@@ -105,9 +105,10 @@ static Handle cpu_options(Engine *engine, int num_threads) {
     text_put(&text, "num_threads = %d\n%s", num_threads,
              engine->builtin_kernels ? "kernel_mode = \"builtin\"\n" : "");
     if (*engine->weight_cache) {
-      text_put(&text, "weight_cache_file_path = ");
-      text_string(&text, engine->weight_cache);
-      text_put(&text, "\n");
+      for (const char *at = engine->weight_cache; *at; at++) /* the library does not read escapes */
+        if (*at == '"' || *at == '\\' || *at == '\n')
+          fail("request", "a weight cache cannot be called %s", engine->weight_cache);
+      text_put(&text, "weight_cache_file_path = \"%s\"\n", engine->weight_cache);
     }
     Handle options = text_options(engine, "xnnpack", text.data);
     free(text.data);

@@ -5,7 +5,16 @@ enum { LONG_BITS = 8 * sizeof(long), LONGEST_REQUEST = 256 << 20, WATCHER_STACK 
 
 static int answer_descriptor = 1;
 
+/* Nothing that is opened later may take the place of a standard stream that this process was started without. */
+static void fill_standard_streams(void) {
+  int nothing;
+  do nothing = open64("/dev/null", O_RDWR);
+  while (nothing >= 0 && nothing < 3);
+  if (nothing >= 0) close(nothing);
+}
+
 void take_standard_output(void) {
+  fill_standard_streams();
   int copy = fcntl(1, F_DUPFD_CLOEXEC, 3);
   if (copy >= 0) answer_descriptor = copy;
   dup2(2, 1);

@@ -70,7 +70,7 @@ static int64_t celsius(char *text, double scale) {
 /* `frequency(48)=1500345728`, or a number that `scale` turns into Hz. */
 static int64_t hertz(const char *text, double scale) {
   const char *equals = strchr(text, '=');
-  if (equals > text && !strncmp(text, "frequency(", 10) && equals[-1] == ')') text = equals + 1;
+  if (equals && equals > text && !strncmp(text, "frequency(", 10) && equals[-1] == ')') text = equals + 1;
   if (!consists_of(text, "0123456789", 15)) return UNKNOWN;
   double value = strtod(text, NULL) * scale + 0.5;
   return value >= 1 && value < 1e18 ? (int64_t)value : UNKNOWN;
