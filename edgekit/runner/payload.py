@@ -107,6 +107,17 @@ class Failure(Exception):
 # ------------------------------------------------------------------------------------------------------ the process
 
 
+def leave_inheritance() -> None:
+    """Undoes what whoever started this process may have set: closed streams, pipes that do not wait, held signals."""
+    for descriptor in range(3):
+        try:
+            os.set_blocking(descriptor, True)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # an ignored one takes the exit status of sensors' programs away
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
 def take_standard_output() -> int:
     """Keeps standard output for the answer alone; everything else that prints goes to standard error."""
     answer = os.dup(1)
@@ -1334,7 +1345,10 @@ def forget_pages(path: str) -> None:
     except OSError:
         return
     try:
-        os.fsync(descriptor)
+        try:  # noqa: SIM105 - contextlib would show in the memory figures
+            os.fsync(descriptor)
+        except OSError:  # what is read-only has nothing to be written
+            pass
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     except (OSError, AttributeError):  # it is left in memory, which is seen afterwards
         pass
@@ -1342,8 +1356,11 @@ def forget_pages(path: str) -> None:
         os.close(descriptor)
 
 
-def cached_bytes(path: str) -> int:
-    """How much of a file lies in the page cache: mincore(2). The kernel says "all" of a file of somebody else's."""
+def cached_bytes(path: str) -> Optional[int]:
+    """How much of a file lies in the page cache: mincore(2). The kernel says "all" of a file of somebody else's.
+
+    None: it does not tell.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mmap.restype = ctypes.c_void_p
     page = os.sysconf("SC_PAGE_SIZE")
@@ -1357,11 +1374,11 @@ def cached_bytes(path: str) -> int:
             return 0
         address = libc.mmap(None, _size(size), _PROT_READ, _MAP_SHARED, descriptor, ctypes.c_long(0))
         if address in (None, _MAP_FAILED):
-            return size
+            return None
         pages = (ctypes.c_ubyte * ((size + page - 1) // page))()
         failed = libc.mincore(_pointer(address), _size(size), pages)
         libc.munmap(_pointer(address), _size(size))
-        return size if failed else min(size, page * sum(flags & 1 for flags in pages))
+        return None if failed else min(size, page * sum(flags & 1 for flags in pages))
     finally:
         os.close(descriptor)
 
@@ -1398,9 +1415,9 @@ def drop_pages(paths: Sequence[str]) -> Record:
     sizes = {path: os.stat(path).st_size for path in paths if os.path.exists(path)}
     for path in sizes:
         forget_pages(path)
-    left = {path: cached for path, cached in ((path, cached_bytes(path)) for path in sizes) if cached}
+    left, untold = pages_left(sizes)
     in_memory = [path for path in left if file_system(path) in ("tmpfs", "ramfs")]
-    whole = [path for path in left if path not in in_memory and left[path] == sizes[path]]
+    whole = [path for path in left if path not in (*in_memory, *untold) and left[path] == sizes[path]]
     everything = False
     if whole and os.geteuid() == 0:
         os.sync()
@@ -1416,11 +1433,11 @@ def drop_pages(paths: Sequence[str]) -> Record:
                 pass
             finally:
                 os.close(descriptor)
-        left = {path: cached for path, cached in ((path, cached_bytes(path)) for path in sizes) if cached}
+        left, untold = pages_left(sizes)
     total, kept = sum(sizes.values()), sum(left.values())
     return {
         "dropped": "yes" if not kept else "no" if 10 * kept >= 9 * total else "partly",
-        "reason": why_kept(left, in_memory),
+        "reason": why_kept(left, in_memory, untold),
         "files": len(sizes),
         "bytes": total,
         "left_bytes": kept,
@@ -1428,7 +1445,15 @@ def drop_pages(paths: Sequence[str]) -> Record:
     }
 
 
-def why_kept(left: Dict[str, int], in_memory: Sequence[str]) -> str:
+def pages_left(sizes: Dict[str, int]) -> Tuple[Dict[str, int], List[str]]:
+    """What of files is in memory, all of it where the kernel does not tell; and of which files it does not."""
+    found = {path: cached_bytes(path) for path in sizes}
+    untold = [path for path, cached in found.items() if cached is None]
+    left = {path: sizes[path] if cached is None else cached for path, cached in found.items() if cached != 0}
+    return left, untold
+
+
+def why_kept(left: Dict[str, int], in_memory: Sequence[str], untold: Sequence[str]) -> str:
     """Why pages of files are still in memory; empty where none are."""
     if not left:
         return ""
@@ -1436,6 +1461,8 @@ def why_kept(left: Dict[str, int], in_memory: Sequence[str]) -> str:
     name = os.path.basename(path)
     if path in in_memory:
         return "%s lies on a file system in memory (%s), which keeps its pages" % (name, file_system(path))
+    if path in untold:
+        return "the kernel does not tell whether the pages of %s are gone" % name
     if os.geteuid() not in (0, os.stat(path).st_uid) and not os.access(path, os.W_OK):
         return "%s belongs to somebody else: the kernel does not tell whether its pages are gone" % name
     return "the kernel keeps pages of %s: another process may use it" % name
@@ -1992,6 +2019,7 @@ def describe(request: Record) -> Record:
 
 def main() -> NoReturn:
     """Reads the request, answers it, ends without running C++ destructors."""
+    leave_inheritance()
     answer = take_standard_output()
     status = 0
     try:
@@ -2021,7 +2049,8 @@ def main() -> NoReturn:
         traceback.print_exc()
         status = FAILED
         send(answer, {"error": {"code": "unexpected", "message": "%s: %s" % (type(error).__name__, error)}})
-    sys.stderr.flush()
+    if sys.stderr is not None:
+        sys.stderr.flush()
     os._exit(status)
 
 

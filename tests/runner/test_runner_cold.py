@@ -141,10 +141,10 @@ def test_files_of_somebody_else_cannot_be_looked_at_and_that_is_said(runner: Run
 
 
 @pytest.mark.usefixtures("on_disk")
-def test_where_mincore_is_forbidden_the_native_runner_says_so(program, job, own_library, tmp_path):
+def test_where_mincore_is_forbidden_the_runner_says_so(runner: Runner, job, own_library, tmp_path):
     model = tiny_tflite.write(tmp_path, tiny_tflite.dense_int8())
     request = job(model, [[a_sample()]], mode="cold", library=str(own_library))
-    done = Runner("native", program)(request, preexec_fn=without_system_call("mincore"))
+    done = runner(request, preexec_fn=without_system_call("mincore"))
     cold = done.answer["cold"]
     assert (cold["dropped"], cold["left_bytes"]) == ("no", cold["bytes"])
     assert cold["reason"] == "the kernel does not tell whether the pages of libLiteRt.so are gone"

@@ -1,4 +1,4 @@
-"""The native runner as odd surroundings start it: ignored signals, pipes that do not wait, long lists, no /proc."""
+"""The runners as odd surroundings start them: ignored signals, pipes that do not wait, long lists, no /proc."""
 
 from __future__ import annotations
 
@@ -36,48 +36,48 @@ def dense_job(tmp_path: Path, job: Job) -> Job:
 
 
 def test_a_sensors_program_is_heard_although_whoever_started_the_runner_waits_for_no_child(
-    native: Runner, played: Played, dense_job: Job
+    runner: Runner, played: Played, dense_job: Job
 ):
     played("vcgencmd", "case $1 in get_throttled) echo throttled=0x50000;; *) echo 'frequency(48)=1500345728';; esac")
-    done = native(dense_job(), preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+    done = runner(dense_job(), preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
     for moment in ("before", "after"):
         assert done.answer[moment]["throttle_bits"] == 0x50000
         assert done.answer[moment]["clock_hz"] == 1500345728
 
 
-def test_the_time_limit_holds_although_whoever_started_the_runner_blocked_its_signal(native: Runner, dense_job: Job):
+def test_the_time_limit_holds_although_whoever_started_the_runner_blocked_its_signal(runner: Runner, dense_job: Job):
     endless = dense_job(mode="latency", min_s=30, max_s=30, time_limit_s=0.5)
 
     def block() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
 
-    assert native(endless, preexec_fn=block).status == 128 + signal.SIGALRM
+    assert runner(endless, preexec_fn=block).status == 128 + signal.SIGALRM
 
 
-def test_a_runner_without_standard_error_keeps_its_sampler_and_its_answer(native: Runner, dense_job: Job):
+def test_a_runner_without_standard_error_keeps_its_sampler_and_its_answer(runner: Runner, dense_job: Job):
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         pytest.skip("there is no core to spare")
-    done = native(dense_job(mode="latency", cpus=cores[:1]), preexec_fn=lambda: os.close(2))
+    done = runner(dense_job(mode="latency", cpus=cores[:1]), preexec_fn=lambda: os.close(2))
     assert done.stdout.startswith(f"\n{BEGIN}\n".encode())
     assert done.answer["during"]["cpu"] in cores[1:]
 
 
-def test_a_program_is_found_at_the_end_of_a_long_path(native: Runner, played: Played, dense_job: Job, monkeypatch):
+def test_a_program_is_found_at_the_end_of_a_long_path(runner: Runner, played: Played, dense_job: Job, monkeypatch):
     played("vcgencmd", "echo throttled=0x2")
     folders = ":".join(f"/nowhere/{number:0100d}" for number in range(60))
     monkeypatch.setenv("PATH", f"{folders}::{played.folder}:{os.environ['PATH']}")
-    assert native(dense_job()).answer["before"]["throttle_bits"] == 2
+    assert runner(dense_job()).answer["before"]["throttle_bits"] == 2
 
 
-def test_pipes_that_do_not_wait_carry_request_and_answer(native: Runner, tmp_path, job: Job):
+def test_pipes_that_do_not_wait_carry_request_and_answer(runner: Runner, tmp_path, job: Job):
     columns = 200_000  # an answer of more than a megabyte, which no pipe holds
     model = tiny_tflite.write(tmp_path, tiny_tflite.cast("float32", "int32", shape=(1, columns)))
     request = json.dumps(job(model, [[numpy.ones((1, columns), "float32")]])).encode()
     (their_input, our_output), (our_input, their_output) = os.pipe(), os.pipe()
     for end in (their_input, their_output):
         os.set_blocking(end, False)
-    with subprocess.Popen(native.argv, stdin=their_input, stdout=their_output, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(runner.argv, stdin=their_input, stdout=their_output, stderr=subprocess.DEVNULL) as process:
         os.close(their_input)
         os.close(their_output)
         time.sleep(0.3)  # it finds nothing to read
