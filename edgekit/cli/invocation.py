@@ -28,10 +28,11 @@ _running: Output | None = None
 _answered = False
 
 
-def new_app(help_text: str) -> typer.Typer:
-    """An app for one command, or for one group of subcommands."""
+def new_app(help_text: str, *, example: str = "") -> typer.Typer:
+    """An app for one command, or for one group of subcommands, which has an example of its own."""
     return typer.Typer(
         help=help_text,
+        epilog=f"Example: {example}" if example else None,
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from edgekit.results.query import Query
     from edgekit.results.transfer import Taken
 
-app = new_app("What was measured, made and deployed: list it, follow it, take it elsewhere.")
+app = new_app(
+    "What was measured, made and deployed: list it, follow it, take it elsewhere.",
+    example="edgekit results list --device pi4 --last 7d",
+)
 
 Lab = Annotated[str | None, typer.Option("--lab", help="Whose results they are; default: as the file is called.")]
 SkipDamaged = Annotated[
@@ -134,7 +137,7 @@ def history(
     device: Annotated[str, typer.Option("--device", envvar="EDGEKIT_DEVICE", help="The board.")],
     out: Output,
 ) -> None:
-    """Show one model on one board over time, with changes of its latency marked.
+    """Show one model on one board over time, with changes marked.
 
     Nothing in it was run side by side: a change may be drift. `edgekit compare` says for certain.
     """
@@ -242,7 +245,7 @@ def import_(
     skip_damaged: SkipDamaged = False,
     out: Output,
 ) -> None:
-    """Take in results with their raw samples; those that are here already are skipped. All of them, or none."""
+    """Take in results with their raw samples. Those that are here already are skipped; all others, or none."""
     import shutil
     import sys
     import tempfile
@@ -277,7 +280,7 @@ def merge(
     skip_damaged: SkipDamaged = False,
     out: Output,
 ) -> None:
-    """Take in everything of other stores, raw samples too; each result keeps the name of its lab."""
+    """Take in everything of other stores, raw samples too. Each result keeps the name of its lab."""
     from edgekit.core.errors import UsageError
     from edgekit.results.store import open_store
     from edgekit.results.transfer import merge as merge_store

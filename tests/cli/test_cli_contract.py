@@ -65,6 +65,15 @@ def test_every_command_has_help_with_one_example_and_imports_nothing_heavy_for_i
     assert not imported(report) & set(HEAVY[:-2])
 
 
+@pytest.mark.parametrize("group", ["results", "devices"])
+def test_the_help_of_a_group_has_an_example_and_says_each_command_whole(edgekit, group):
+    ran = edgekit(group, "--help")
+    assert ran.status == 0
+    assert f"Example: edgekit {group} " in ran.out
+    assert "..." not in ran.out.partition("Commands:")[2]
+    assert max(map(len, ran.out.splitlines())) <= 80
+
+
 def test_the_root_help_lists_exactly_the_commands_and_imports_nothing_heavy(edgekit):
     edgekit.flags = ("-X", "importtime")
     ran = edgekit("--help")

@@ -83,7 +83,7 @@ def add(
     ] = False,
     out: Output,
 ) -> None:
-    """Write a board into your inventory; without --profile it is asked what kind of board it is."""
+    """Write a board into your inventory. Without --profile it is asked what kind of board it is."""
     from edgekit.core.decode import to_json
     from edgekit.core.events import task
     from edgekit.device import inventory
@@ -143,7 +143,7 @@ def _next(entry: InventoryEntry) -> str:
 
 @command(app, "devices remove", example="edgekit devices remove lab-pi")
 def remove(name: Name, *, out: Output) -> None:
-    """Take a board out of your inventory; nothing on the board changes."""
+    """Take a board out of your inventory. Nothing on the board changes."""
     from edgekit.device import inventory
 
     inventory.remove(name)

@@ -9,7 +9,7 @@ from edgekit.cli.output import Output
 
 @command(app, "devices schema", example="edgekit devices schema > profile.schema.json")
 def schema(*, out: Output) -> None:
-    """Print the JSON Schema of profiles: editors complete and check a profile with it."""
+    """Print the JSON Schema of profiles. Editors complete and check a profile with it."""
     import sys
 
     from edgekit.device.profile_schema import DIRECTIVE, profile_schema, text

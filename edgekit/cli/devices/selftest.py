@@ -36,7 +36,7 @@ def selftest(
     way: o.MeasuringBoardOptions,
     out: Output,
 ) -> None:
-    """Compare a model with itself: how often the board tells the two apart, and which change it would find.
+    """Compare a model with itself on a board. How often does it tell the two apart, and which change would it find?
 
     A board that fails is flagged until it passes; gates refuse it.
     """

@@ -26,7 +26,7 @@ def show(
     ssh_config: o.SshConfig = None,
     out: Output,
 ) -> None:
-    """What is known of a board (address, user, keys, profile), and the releases that are on it."""
+    """What is known of a board, and which releases are on it. Address, user, keys and profile are yours."""
     from edgekit.core.decode import to_json
     from edgekit.device.target import resolve
     from edgekit.report.terminal import facts_table

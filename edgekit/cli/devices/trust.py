@@ -25,7 +25,7 @@ def trust(
     way: o.BoardOptions,
     out: Output,
 ) -> None:
-    """Pin a board's host key, after you have compared its fingerprint."""
+    """Pin a board's host key. Compare its fingerprint with the board's own before."""
     from edgekit.core.decode import to_json
     from edgekit.core.errors import UsageError
     from edgekit.device.trust import fetch_host_key, pin, require
