@@ -106,6 +106,14 @@ class Collected:
         return len({words.runtime_in_short(held.document) for held in self.measurements}) > 1
 
     @property
+    def drawn(self) -> tuple[Held, ...]:
+        """The measurements that are drawn: the newest, those that may be used before others; in the table's order."""
+        newest = sorted(self.measurements, key=lambda held: held.result.created, reverse=True)
+        newest.sort(key=lambda held: held.result.verdict == "invalid")
+        chosen = {held.result.id for held in newest[:DRAWN]}
+        return tuple(held for held in self.measurements if held.result.id in chosen)
+
+    @property
     def results(self) -> tuple[StoredResult, ...]:
         """All of them, oldest first, for machines."""
         every = (
@@ -162,11 +170,9 @@ def collect(
     selftests = tuple(_newest(found("selftest"), lambda result: result.device))
     damaged = [notice.message for notice in store.notices if notice.code == "result-damaged"]
     left_out = [*damaged, *passed_over] + [
-        f"{len(rows)} {name}; {which} {DRAWN} are drawn, the others are in the tables only"
-        for name, rows, which in (
-            ("measurements", held, "of the table's rows the first"),
-            ("models", artifacts, "the newest"),
-        )
+        f"{len(rows)} {name}; the newest {DRAWN} are drawn, the others are in the tables only (--device and --model "
+        "choose)"
+        for name, rows in (("measurements", held), ("models", artifacts))
         if len(rows) > DRAWN
     ]
     return Collected(

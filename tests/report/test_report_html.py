@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -384,6 +385,20 @@ def test_a_newer_measurement_that_is_invalid_is_named_and_the_newest_usable_one_
     (told,) = found.left_out
     assert told.startswith("digits-int8 on pi4, litert, 1 thread: measured again on ")
     assert "but invalid (" in told
+
+
+def test_of_many_measurements_the_newest_that_may_be_used_are_drawn(monkeypatch):
+    monkeypatch.setattr(sys.modules["edgekit.report.collected"], "DRAWN", 3)
+    store = open_store()
+    broken = make_samples(trials=tuple(make_trial(seed=seed, finite=False) for seed in range(10)))
+    for place in range(4):
+        store.add_measurement(measurement(f"m{place}.tflite", sha256=f"{place:02x}" * 32, device=f"board{9 - place}"))
+    store.add_measurement(measurement("bad.tflite", sha256="aa" * 32, samples=broken))
+    found = collect(store)
+    assert sorted(held.model for held in found.drawn) == ["m1", "m2", "m3"]
+    assert [held.board for held in found.drawn] == sorted(held.board for held in found.drawn)
+    (told,) = found.left_out
+    assert told.startswith("5 measurements; the newest 3 are drawn")
 
 
 def test_the_processes_of_a_self_test_are_no_measurement_of_the_users():

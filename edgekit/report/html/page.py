@@ -203,7 +203,7 @@ def _reasons(collected: Collected) -> tuple[str, ...]:
 
 def _processes(collected: Collected) -> Section:
     parts = []
-    for place, held in enumerate(collected.measurements[:DRAWN], 1):
+    for place, held in enumerate(collected.drawn, 1):
         chart = processes(held, f"processes-{place}")
         circumstances = words.circumstances(held.document)
         if chart is None:
