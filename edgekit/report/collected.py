@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -25,7 +25,7 @@ class Held:
     """A kept measurement with its raw samples.
 
     Attributes:
-        samples: None where they are lost, and ``missing`` says why.
+        samples: None where they are lost, and ``missing`` says why; and of measurements that are only in tables.
         manifest: of the model that ran; None: edgekit did not make it, or it was not kept.
     """
 
@@ -108,10 +108,7 @@ class Collected:
     @property
     def drawn(self) -> tuple[Held, ...]:
         """The measurements that are drawn: the newest, those that may be used before others; in the table's order."""
-        newest = sorted(self.measurements, key=lambda held: held.result.created, reverse=True)
-        newest.sort(key=lambda held: held.result.verdict == "invalid")
-        chosen = {held.result.id for held in newest[:DRAWN]}
-        return tuple(held for held in self.measurements if held.result.id in chosen)
+        return _drawn(self.measurements)
 
     @property
     def results(self) -> tuple[StoredResult, ...]:
@@ -162,8 +159,12 @@ def collect(
     if device:
         there = {result.model_sha256 for result in (*measurements, *deployments)}
         artifacts = [result for result in artifacts if result.model_sha256 in there]
-    held = [_held(store, result, kept_before) for result in measurements]
+    held = [
+        Held(result=result, samples=None, missing="", manifest=kept_before.get(result.model_sha256))
+        for result in measurements
+    ]
     held.sort(key=lambda one: (one.emulated, one.board, one.document["latency"]["median_ns"] or 0))
+    held = _with_samples(store, held)
     comparisons = tuple(_newest(found("comparison"), _pair))
     gates = tuple(_newest(found("gate"), _pair))
     profiles = tuple(_newest(found("profile"), lambda result: (result.device, result.model)))
@@ -250,13 +251,25 @@ def _pair(result: StoredResult) -> object:
     return (result.device, result.model_sha256, str(before), used)
 
 
-def _held(store: Store, result: StoredResult, manifests: Mapping[str, Mapping[str, Any]]) -> Held:
-    samples, missing = None, ""
+def _drawn(measurements: Sequence[Held]) -> tuple[Held, ...]:
+    newest = sorted(measurements, key=lambda held: held.result.created, reverse=True)
+    newest.sort(key=lambda held: held.result.verdict == "invalid")
+    chosen = {held.result.id for held in newest[:DRAWN]}
+    return tuple(held for held in measurements if held.result.id in chosen)
+
+
+def _with_samples(store: Store, measurements: Sequence[Held]) -> list[Held]:
+    """With the samples of those that need them: what is drawn, and the newest of each board, for its state."""
+    newest = {held.board: held for held in sorted(measurements, key=lambda held: held.result.created)}
+    needed = {held.result.id for held in (*_drawn(measurements), *newest.values())}
+    return [_read(store, held) if held.result.id in needed else held for held in measurements]
+
+
+def _read(store: Store, held: Held) -> Held:
     try:
-        samples = store.samples(result.id)
+        return replace(held, samples=store.samples(held.result.id))
     except StoreError as error:
-        missing = error.message
-    return Held(result=result, samples=samples, missing=missing, manifest=manifests.get(result.model_sha256))
+        return replace(held, missing=error.message)
 
 
 def _histories(store: Store, held: Sequence[Held], begin: str) -> tuple[tuple[HistoryPoint, ...], ...]:

@@ -401,6 +401,17 @@ def test_of_many_measurements_the_newest_that_may_be_used_are_drawn(monkeypatch)
     assert told.startswith("5 measurements; the newest 3 are drawn")
 
 
+def test_raw_samples_are_read_only_of_what_is_drawn_and_of_each_boards_newest(monkeypatch):
+    monkeypatch.setattr(sys.modules["edgekit.report.collected"], "DRAWN", 2)
+    store = open_store()
+    for place, device in enumerate(("pi5", "pi4", "pi4", "pi4", "pi4")):
+        store.add_measurement(measurement(f"m{place}.tflite", sha256=f"{place:02x}" * 32, device=device))
+    found = collect(store)
+    assert {held.model for held in found.measurements if held.samples} == {"m3", "m4", "m0"}
+    assert not any(held.missing for held in found.measurements)
+    assert "m1" in report(store).text
+
+
 def test_the_processes_of_a_self_test_are_no_measurement_of_the_users():
     store = open_store()
     samples = make_samples(plan=Plan(name="selftest", processes=10))
