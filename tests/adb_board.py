@@ -10,7 +10,6 @@ import contextlib
 import os
 import shlex
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -22,7 +21,8 @@ from pathlib import Path
 import adb_peer
 import android_tree
 import pytest
-from sshd_board import ROOT, _descendants, _die_with_parent, free_port
+from processes import descendants, signal_all
+from sshd_board import ROOT, _die_with_parent, free_port
 
 _ENTER = """\
 set -e
@@ -67,7 +67,7 @@ class AdbDevice:
     def commands(self) -> str:
         """The command lines of what runs on it."""
         found = []
-        for pid in _descendants(self.process.pid):
+        for pid in descendants(self.process.pid):
             with contextlib.suppress(OSError):
                 found.append(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode())
         return "\n".join(found)
@@ -79,9 +79,7 @@ class AdbDevice:
             shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
 
     def stop(self) -> None:
-        for pid in [*_descendants(self.process.pid), self.process.pid]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        signal_all([*descendants(self.process.pid), self.process.pid])
         self.process.wait()
 
 

@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 import sshd_namespace
+from processes import descendants, signal_all
 
 
 def _may_have_namespaces() -> bool:
@@ -84,20 +85,17 @@ class Sshd:
 
     def sessions(self) -> list[int]:
         """Process ids of everything that the server has started."""
-        return _descendants(self.process.pid)
+        return descendants(self.process.pid)
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         """The connected sessions do not run; the kernel still acknowledges what it gets."""
         stopped = self.sessions()
-        for pid in stopped:
-            os.kill(pid, signal.SIGSTOP)
+        signal_all(stopped, signal.SIGSTOP)
         try:
             yield
         finally:
-            for pid in stopped:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
+            signal_all(stopped, signal.SIGCONT)
 
     def write_config(self, name: str, *lines: str, port: int | None = None) -> Path:
         """A further ssh configuration for this board; ``lines`` come first, so they win.
@@ -126,9 +124,7 @@ class Sshd:
 
     def stop(self) -> None:
         """Ends the server and its sessions."""
-        for pid in [*self.sessions(), self.process.pid]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        signal_all([*self.sessions(), self.process.pid])
         self.process.wait()
 
 
@@ -252,22 +248,6 @@ def _die_with_parent() -> None:
 
 def _run(argv: list[str]) -> str:
     return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
-
-
-def _descendants(pid: int) -> list[int]:
-    parents: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                parents.setdefault(parent, []).append(int(entry.name))
-    found: list[int] = []
-    waiting = [pid]
-    while waiting:
-        children = parents.get(waiting.pop(), [])
-        found += children
-        waiting += children
-    return found
 
 
 @pytest.fixture(scope="session")

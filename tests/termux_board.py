@@ -7,10 +7,8 @@ sshd wants its chroot below folders that only root may write, so it sees the tre
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
-import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +16,8 @@ from pathlib import Path
 
 import android_tree
 import pytest
-from sshd_board import _CONFIG, _SSHD, ROOT, _descendants, _run, _start, free_port
+from processes import descendants, signal_all
+from sshd_board import _CONFIG, _SSHD, ROOT, _run, _start, free_port
 
 FILES = "/data/data/com.termux/files"
 HOME, PREFIX = f"{FILES}/home", f"{FILES}/usr"
@@ -62,9 +61,7 @@ class TermuxBoard:
         return Path(f"/proc/{self.process.pid}/root/mnt") / there.lstrip("/")
 
     def stop(self) -> None:
-        for pid in [*_descendants(self.process.pid), self.process.pid]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        signal_all([*descendants(self.process.pid), self.process.pid])
         self.process.wait()
 
 

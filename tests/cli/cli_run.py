@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+from processes import signal_all
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "digits"
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -139,9 +140,7 @@ class Edgekit:
         try:
             yield run
         finally:
-            for pid in run.alive():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            signal_all(run.alive())
             process.wait()
 
     def _environment(self, extra: Mapping[str, str] | None) -> dict[str, str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import threading
 from pathlib import Path
 
 import pytest
+from processes import signal_all
 from sshd_board import ROOT, free_port
 
 from edgekit.core.errors import (
@@ -427,7 +427,7 @@ def test_an_account_that_runs_no_commands_is_named(sshd_factory):
 def test_f10_a_session_that_dies_during_a_command_is_said(sshd_board):
     with connect(resolve("pi4")) as device:
         device.transport.run(["true"])
-        threading.Timer(0.5, lambda: [os.kill(pid, signal.SIGKILL) for pid in sshd_board.sessions()]).start()
+        threading.Timer(0.5, lambda: signal_all(sshd_board.sessions())).start()
         with pytest.raises(UnreachableError, match="connection was lost while running `sleep 60`"):
             device.transport.run(["sleep", "60"])
         with pytest.raises(UnreachableError):

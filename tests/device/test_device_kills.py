@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import random
 import signal
 import threading
@@ -15,6 +13,7 @@ import numpy
 import pytest
 import tiny_tflite
 from golden_artifact import with_golden
+from processes import signal_all
 from sshd_board import Sshd
 
 from edgekit.core.artifact import TensorSpec
@@ -146,8 +145,7 @@ def test_f20_a_client_that_is_killed_at_random_moments_never_leaves_neither_mode
             client.join(generator.uniform(0, 1.1 * whole_s))
             # a machine may become more or less busy: kills stay spread over what a deploy takes just now
             whole_s = 1.05 * whole_s if client.is_alive() else time.monotonic() - begin
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(client.pid, signal.SIGKILL)
+            signal_all([client.pid])
             ended(client)
             killed += client.exitcode == -signal.SIGKILL
             pending = {sha256_file(target)} if client.exitcode == 0 else {*pending, sha256_file(target)}

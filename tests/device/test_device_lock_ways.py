@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 import sshd_board as boards
 from lock_users import inside_at_once
+from processes import signal_all
 from sshd_board import Sshd
 
 from edgekit.core.errors import BusyError, DeviceError
@@ -217,8 +217,7 @@ def test_f37_nothing_on_the_disk_keeps_the_lock(bare_board):
     board = bare_board()
     with connect(resolve("pi4")) as one:
         with lock.held(one, purpose="first", on_event=ignore):
-            for pid in board.sessions():
-                os.kill(pid, signal.SIGKILL)
+            signal_all(board.sessions())
             assert sorted(item.suffix for item in board.path("/run/lock").iterdir())
         with connect(resolve("pi4")) as two:
             assert lock.owner(two) is None

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from processes import signal_all
 from sshd_board import ROOT, Sshd
 
 from edgekit.core.artifact import Artifact
@@ -65,9 +64,7 @@ class Power:
         """Kills everything once the place is reached; False where the run ended first."""
         while not done.is_set():
             if (self.folder / "here").exists():
-                for pid in self.board.sessions():
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+                signal_all(self.board.sessions())
                 return True
             time.sleep(0.005)
         return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import shutil
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from cpu_tree import CpuTree
+from processes import signal_all
 from sshd_board import Sshd
 
 from edgekit.core.errors import DeviceError
@@ -152,9 +152,7 @@ def test_f60_a_client_that_falls_silent_loses_the_board_and_its_settings(cpu_boa
 def test_f60_after_everything_of_ours_was_killed_the_next_command_restores_from_the_journal(cpu_board, command):
     tree = cpu_board()
     with client("pi4") as other:
-        for pid in [*cpu_board.started[-1].sessions(), other.pid]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        signal_all([*cpu_board.started[-1].sessions(), other.pid])
         other.wait(30)
         assert tree.governors() == TUNED
         assert journal() != ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy
 import pytest
 import tiny_tflite
+from processes import signal_all
 from sshd_board import Sshd
 
 import edgekit
@@ -140,9 +140,7 @@ def test_an_evaluation_that_was_cut_short_goes_on_where_it_stopped(how, tmp_path
             break
         time.sleep(0.01)
     if how == "connection lost":
-        for pid in sshd_board.sessions():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        signal_all(sshd_board.sessions())
     else:
         run.send_signal(signal.SIGKILL if how == "killed" else signal.SIGINT)
     said = run.communicate(timeout=60)[1]
