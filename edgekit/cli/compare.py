@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgekit.cli import options as o
-from edgekit.cli.invocation import command, exit_with, new_app
+from edgekit.cli.invocation import command, exit_with, new_app, options_given
 from edgekit.cli.output import Output
 from edgekit.cli.pairing import PairOptions, fraction, keep
 from edgekit.core.decode import to_json
@@ -95,11 +95,20 @@ def _are_results(*given: Path) -> bool:
 
 
 def _kept(baseline: Path, candidate: Path, out: Output) -> None:
-    """The answer about two kept measurements; nothing runs."""
+    """The answer about two kept measurements; nothing runs.
+
+    Raises:
+        UsageError: options of a run; or one of the ids is unknown.
+    """
     from edgekit.report.unpaired import unpaired_sentence, unpaired_table
     from edgekit.results.store import open_store
     from edgekit.results.unpaired import compare_kept
 
+    if unused := options_given():
+        raise UsageError(
+            f"{', '.join(unused)}: two kept measurements are compared without running anything",
+            hint=f"edgekit compare {baseline} {candidate}, or name two model files",
+        )
     found = compare_kept(open_store(), str(baseline), str(candidate))
     sides = {name: getattr(found, name) for name in ("baseline", "candidate")}
     document = {

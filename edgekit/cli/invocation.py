@@ -25,6 +25,7 @@ _COMMON: dict[str, Any] = {
 }
 
 _running: Output | None = None
+_context: typer.Context | None = None
 _answered = False
 
 
@@ -61,16 +62,18 @@ def command(app: typer.Typer, name: str, *, example: str) -> Callable[[Callable[
         ]
 
         @functools.wraps(function)
-        def run(**given: Any) -> None:
-            global _running
+        def run(context: typer.Context, **given: Any) -> None:
+            global _running, _context
+            _context = context
             as_json, quiet, verbose, debug = (given.pop(key) for key in _COMMON)
             _running = Output(name, as_json=as_json, quiet=quiet, verbose=verbose, debug=debug)
             for parameter, group in groups.items():
                 given[parameter] = group(**{field.name: given.pop(field.name) for field in dataclasses.fields(group)})
             function(**given, out=_running)
 
-        run.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined]  # inspect's own protocol
-        run.__annotations__ = {p.name: p.annotation for p in [*own, *common]}
+        context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+        run.__signature__ = inspect.Signature([context, *own, *common])  # type: ignore[attr-defined]  # inspect's own protocol
+        run.__annotations__ = {p.name: p.annotation for p in [context, *own, *common]}
         app.command(name.split()[-1], epilog=f"Example: {example}")(run)
         return function
 
@@ -158,6 +161,19 @@ def settle() -> None:
 def running_command() -> str:
     """``deploy``, ``devices provision``, …: what others are told who want the same board."""
     return _running.command if _running is not None else ""
+
+
+def options_given() -> list[str]:
+    """The running command's own options that its command line names: ``--device``, …; not those that all share."""
+    if _context is None:
+        return []
+    return [
+        str(option.opts[0])
+        for option in _context.command.params
+        if option.name not in _COMMON
+        and str(option.opts[0]).startswith("-")
+        and getattr(_context.get_parameter_source(option.name or ""), "name", "") == "COMMANDLINE"
+    ]
 
 
 def exit_with(status: int) -> typing.NoReturn:

@@ -23,6 +23,8 @@ from edgekit.results.query import Query
 from edgekit.results.schema import MIGRATIONS, migrate, version_of
 from edgekit.results.store import Store
 
+_STORE_BEGINS = b"SQLite format 3\0"
+_LINES_BEGIN = b'{"'
 _NAMED = 10  # so many bad lines are named
 _SAY_NOTHING = ("results", "data", "edgekit", "share", ".local")  # parts of the path that every store has
 
@@ -98,6 +100,7 @@ def take_in_lines(store: Store, stream: IO[bytes], *, name: str, lab: str, skip_
         skip_damaged: leave out what is damaged instead of taking in nothing.
 
     Raises:
+        UsageError: a store, and no lines.
         StoreError: damaged lines, each named by its number; or a result that is here with another content.
     """
     bad: list[str] = []
@@ -106,6 +109,10 @@ def take_in_lines(store: Store, stream: IO[bytes], *, name: str, lab: str, skip_
         number = 0
         while line := stream.readline(MOST_LINE_BYTES):
             number += 1
+            if number == 1 and line.startswith(_STORE_BEGINS):
+                raise UsageError(
+                    f"{name} is a store, not an export of one", hint="edgekit results merge FILE takes it in"
+                )
             where = f"{name}, line {number}"
             if not line.strip():
                 continue
@@ -219,6 +226,9 @@ def _opened(place: str) -> Iterator[tuple[Store, Path | None]]:
         return
     if not database.file.is_file():
         raise UsageError(f"no such store: {database.file}", hint="name a results.sqlite, or a database URL")
+    if _begins(database.file, _LINES_BEGIN):
+        hint = f"edgekit results import {database.file}"
+        raise UsageError(f"{database.file} holds lines of JSON, and is no store", hint=hint)
     folder = Path(tempfile.mkdtemp(prefix="edgekit-merge-"))
     try:
         copy = folder / database.file.name
@@ -231,6 +241,12 @@ def _opened(place: str) -> Iterator[tuple[Store, Path | None]]:
         yield Store(copied), database.file.parent
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _begins(path: Path, what: bytes) -> bool:
+    with suppress(OSError), path.open("rb") as stream:
+        return stream.read(len(what)) == what
+    return False
 
 
 def _copy(path: Path, copy: Path) -> None:

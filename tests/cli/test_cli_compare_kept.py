@@ -49,6 +49,17 @@ def test_kept_measurements_that_must_not_be_compared_are_refused(edgekit: Edgeki
     refused(edgekit("compare", one, "model.tflite"), 2, "is no file", "results list")
 
 
+def test_options_of_a_run_are_refused_where_nothing_runs(edgekit: Edgekit) -> None:
+    store = open_store()
+    ids = [store.add_measurement(measured(2e6, 0.002, seed=seed)) for seed in (1, 2)]
+    for option in (["--device", "pi4"], ["--plan", "publish"], ["--runtime", "litert"], ["--margin", "3%"]):
+        refused(
+            edgekit("compare", *ids, *option), 2, option[0], "without running anything", f"edgekit compare {ids[0]}"
+        )
+    ran = edgekit("compare", *ids, "-q", "--json", env={"EDGEKIT_PLAN": "publish"})
+    assert ran.status in (0, 8), ran.err
+
+
 def measured(level_ns: float, noise: float, *, seed: int, processes: int = 10) -> Measurement:
     """A made measurement of ``kws`` on ``pi4``."""
     drawn = numpy.random.default_rng(seed).normal(0, noise, processes)

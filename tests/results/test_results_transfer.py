@@ -218,6 +218,17 @@ def test_a_data_folder_that_was_copied_brings_the_samples_beside_it(tmp_path: Pa
     assert store.get(result_id).lab == "usb"
 
 
+def test_a_store_and_its_export_are_not_taken_for_each_other(munich: Store, mine: Store, tmp_path: Path) -> None:
+    exported = tmp_path / "munich.jsonl"
+    exported.write_text("\n".join(lines(munich)))
+    with pytest.raises(UsageError, match="holds lines of JSON") as caught:
+        merge(mine, str(exported))
+    assert caught.value.hint == f"edgekit results import {exported}"
+    with (tmp_path / "munich.sqlite").open("rb") as stream, pytest.raises(UsageError, match="is a store") as caught:
+        take_in_lines(mine, stream, name="munich.sqlite", lab="munich")
+    assert "edgekit results merge" in str(caught.value.hint)
+
+
 def test_three_labs_keep_their_names_through_two_merges(munich: Store, mine: Store, tmp_path: Path) -> None:
     merge(mine, str(tmp_path / "munich.sqlite"))
     mine.add_measurement(measured(9))
