@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekit.core.errors import EdgekitError, ModelError, UsageError
+from edgekit.core.errors import UsageError
 from edgekit.core.events import EventSink, ignore, task
 from edgekit.core.notice import Notice
 from edgekit.core.suggest import unknown
-from edgekit.model import libraries, load
-from edgekit.model.load import LoadedModel
+from edgekit.model import libraries
 from edgekit.optimize import cluster_values, native_cluster, tfmot_cluster, written
-from edgekit.optimize.cluster_values import INITIALIZATIONS, Before, Clustered, LayerValues, Unclustered
-from edgekit.optimize.export import release_memory
+from edgekit.optimize.cluster_values import INITIALIZATIONS, Before, Clustered, LayerValues
+from edgekit.optimize.engines import Applied, Chosen, TwofoldTechnique, apply
 from edgekit.optimize.finetune import Tuning, plan_tuning
-from edgekit.optimize.sparsity import count
+from edgekit.optimize.sparsity import LeftAlone, count
 from edgekit.optimize.tuning import FineTuning
 
 _LEARNING_RATE = 1e-4  # with ten times as much, shared values move too far: the fashion CNN loses 1.5 points
@@ -31,17 +30,63 @@ class _Wanted:
     seed: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Outcome:
-    """What an engine did: the user's own model with its new weights, and the account of it."""
+class _Clustering(TwofoldTechnique[Before, LayerValues]):
+    """Each kernel gets a few values that its weights share."""
 
-    engine: str
-    model: Any
-    layers: tuple[LayerValues, ...]
-    unclustered: tuple[Unclustered, ...]
-    losses: tuple[float, ...]
-    rebuilt_difference: float | None = None
-    notes: tuple[str, ...] = ()
+    verb, done, step = "cluster", "clustered", "cluster"
+    stand_in = "k-means of our own"
+    simpler = "use --initialization linear, or a Functional model of standard layers"
+    needless = "leave the cluster step out"
+
+    def __init__(self, wanted: _Wanted) -> None:
+        self._wanted = wanted
+
+    def divide(self, model: Any) -> tuple[Chosen, list[LeftAlone]]:
+        return tfmot_cluster.divide(model, self._wanted.clusters)
+
+    def divide_in_keras(self, model: Any, because: str) -> tuple[Chosen, list[LeftAlone]]:
+        del because  # it can all that TFMOT can
+        return native_cluster.divide(model, self._wanted.clusters)
+
+    def with_tfmot(self, model: Any, chosen: Chosen, train: Callable[[Any, list[Any]], None] | None) -> None:
+        libraries.tf_keras().utils.set_random_seed(self._wanted.seed)
+        tfmot_cluster.cluster(
+            model,
+            chosen,
+            clusters=self._wanted.clusters,
+            initialization=self._wanted.initialization,
+            preserve_sparsity=self._wanted.preserve_sparsity,
+            train=None if train is None else lambda wrapped: train(wrapped, []),
+        )
+
+    def with_keras(self, model: Any, chosen: Chosen, tuning: Tuning | None, on_event: EventSink) -> list[float]:
+        library = libraries.keras()
+        shared = native_cluster.Shared(
+            [kernel for _, kernels in chosen.values() for kernel in kernels],
+            self._wanted.clusters,
+            self._wanted.initialization,
+            preserve_sparsity=self._wanted.preserve_sparsity,
+            seed=self._wanted.seed,
+        )
+        shared.apply()
+        if tuning is None:
+            return []
+        return tuning.fit(library, model, [native_cluster.callback(library, shared)], on_event, step=self.step)
+
+    def measure(self, kernels: list[Any]) -> Before:
+        return cluster_values.measure(kernels)
+
+    def account(self, name: str, layer: Any, kernels: list[Any], before: Before) -> LayerValues:
+        after = cluster_values.measure(kernels)
+        return LayerValues(
+            name=name,
+            type=type(layer).__name__,
+            weights=count(kernels),
+            values_before=before.values,
+            values=after.values,
+            zeros_before=before.zeros,
+            zeros=after.zeros,
+        )
 
 
 def cluster(
@@ -81,21 +126,15 @@ def cluster(
     """
     course_wanted = FineTuning.of(tuning if tuning is not None else {"learning_rate": _LEARNING_RATE})
     wanted = _checked(clusters, initialization, preserve_sparsity, course_wanted.seed)
-    with task("load the model", on_event):
-        loaded = load.load_model(Path(source), trust=trust)
-    try:
+    with written.changing(source, trust=trust, on_event=on_event) as loaded:
         written.check_kind(loaded, Path(out), "clustered")
         course, notices = plan_tuning(
             loaded, data, course_wanted, Path(teacher) if teacher else None, trust=trust, on_event=on_event
         )
         with task("cluster", on_event):
-            outcome = _clustered(loaded, wanted, course, on_event)
-            written.write(outcome.model, Path(out))
-        record = _record(out, outcome, wanted, course, (*loaded.notices, *notices))
-    finally:
-        load.forget()  # its weights have changed
-        release_memory(Path(source).stat().st_size)
-    return record
+            applied = apply(_Clustering(wanted), loaded, course, on_event)
+            written.write(applied.model, Path(out))
+        return _record(out, applied, wanted, course, (*loaded.notices, *notices))
 
 
 def _checked(clusters: int, initialization: str, preserve_sparsity: bool, seed: int) -> _Wanted:
@@ -110,136 +149,13 @@ def _checked(clusters: int, initialization: str, preserve_sparsity: bool, seed: 
     return _Wanted(clusters=clusters, initialization=initialization, preserve_sparsity=preserve_sparsity, seed=seed)
 
 
-def _clustered(loaded: LoadedModel, wanted: _Wanted, tuning: Tuning | None, on_event: EventSink) -> _Outcome:
-    if loaded.library == "tf_keras":
-        return _with_tfmot(loaded, None, wanted, tuning, on_event)
-    from edgekit.model.rebuild import RebuildRefused, rebuild_as_tf_keras
-
-    try:
-        rebuilt = rebuild_as_tf_keras(loaded.model)
-    except RebuildRefused as refused:
-        return _with_keras(loaded, wanted, tuning, refused.message, on_event)
-    return _with_tfmot(loaded, rebuilt, wanted, tuning, on_event)
-
-
-def _with_tfmot(
-    loaded: LoadedModel, rebuilt: Any, wanted: _Wanted, tuning: Tuning | None, on_event: EventSink
-) -> _Outcome:
-    library = libraries.tf_keras()
-    model = loaded.model if rebuilt is None else rebuilt.model
-    chosen, left = tfmot_cluster.divide(model, wanted.clusters)
-    _check_any(chosen, left, loaded)
-    before = {name: cluster_values.measure(kernels) for name, (_, kernels) in chosen.items()}
-    losses: list[float] = []
-
-    def train(wrapped: Any) -> None:
-        assert tuning is not None
-        losses.extend(tuning.fit(library, wrapped, [], on_event, step="cluster"))
-
-    library.utils.set_random_seed(wanted.seed)
-    try:
-        tfmot_cluster.cluster(
-            model,
-            chosen,
-            clusters=wanted.clusters,
-            initialization=wanted.initialization,
-            preserve_sparsity=wanted.preserve_sparsity,
-            train=train if tuning else None,
-        )
-    except EdgekitError:
-        raise
-    except Exception as error:
-        raise ModelError(
-            f"TFMOT cannot cluster {loaded.path.name}: {' '.join(str(error).split())[:300]}",
-            hint="use --initialization linear, or a Functional model of standard layers",
-        ) from error
-    layers = _measured(chosen, before)
-    notes: tuple[str, ...] = ()
-    if rebuilt is None:
-        result = written.reloaded(loaded, model.get_weights())
-    else:
-        from edgekit.model.rebuild import copy_weights_back
-
-        result = written.reloaded(loaded)
-        copy_weights_back(rebuilt, result)
-        notes = (
-            "clustered as a tf_keras copy of the model (largest difference of outputs before clustering "
-            f"{rebuilt.max_abs_difference:.1e}); the weights are back in the Keras 3 model",
-        )
-    return _Outcome(
-        engine="tfmot",
-        model=result,
-        layers=layers,
-        unclustered=tuple(left),
-        losses=tuple(losses),
-        rebuilt_difference=None if rebuilt is None else rebuilt.max_abs_difference,
-        notes=notes,
-    )
-
-
-def _with_keras(
-    loaded: LoadedModel, wanted: _Wanted, tuning: Tuning | None, because: str, on_event: EventSink
-) -> _Outcome:
-    library = libraries.keras()
-    chosen, left = native_cluster.divide(loaded.model, wanted.clusters)
-    _check_any(chosen, left, loaded)
-    before = {name: cluster_values.measure(kernels) for name, (_, kernels) in chosen.items()}
-    shared = native_cluster.Shared(
-        [kernel for _, kernels in chosen.values() for kernel in kernels],
-        wanted.clusters,
-        wanted.initialization,
-        preserve_sparsity=wanted.preserve_sparsity,
-        seed=wanted.seed,
-    )
-    shared.apply()
-    losses: list[float] = []
-    if tuning:
-        callbacks = [native_cluster.callback(library, shared)]
-        losses = tuning.fit(library, loaded.model, callbacks, on_event, step="cluster")
-    return _Outcome(
-        engine="keras",
-        model=written.reloaded(loaded, loaded.model.get_weights()),
-        layers=_measured(chosen, before),
-        unclustered=tuple(left),
-        losses=tuple(losses),
-        notes=(f"clustered in Keras 3 with k-means of our own, not by TFMOT: {because}",),
-    )
-
-
-def _measured(chosen: Mapping[str, tuple[Any, list[Any]]], before: Mapping[str, Before]) -> tuple[LayerValues, ...]:
-    found = []
-    for name, (layer, kernels) in chosen.items():
-        after = cluster_values.measure(kernels)
-        found.append(
-            LayerValues(
-                name=name,
-                type=type(layer).__name__,
-                weights=count(kernels),
-                values_before=before[name].values,
-                values=after.values,
-                zeros_before=before[name].zeros,
-                zeros=after.zeros,
-            )
-        )
-    return tuple(found)
-
-
-def _check_any(chosen: Mapping[str, Any], left: list[Unclustered], loaded: LoadedModel) -> None:
-    if not chosen:
-        reasons = "; ".join(f"{layer.name} ({layer.type}): {layer.reason}" for layer in left[:5])
-        raise ModelError(
-            f"nothing in {loaded.path.name} can be clustered: {reasons or 'it has no weights'}",
-            hint="leave the cluster step out",
-        )
-
-
 def _record(
-    out: str, outcome: _Outcome, wanted: _Wanted, tuning: Tuning | None, notices: tuple[Notice, ...]
+    out: str, applied: Applied[LayerValues], wanted: _Wanted, tuning: Tuning | None, notices: tuple[Notice, ...]
 ) -> Clustered:
-    layers = outcome.layers
-    share = sum(layer.weights for layer in layers) / max(1, count(outcome.model.weights))
+    layers = applied.layers
+    share = sum(layer.weights for layer in layers) / max(1, count(applied.model.weights))
     notes = [
-        *outcome.notes,
+        *applied.notes,
         f"the weights of {len(layers)} layers ({share:.0%} of the model) have at most "
         f"{max(layer.values for layer in layers)} values each: the file gets smaller when it is compressed (gzip, an "
         "app store, an update over the air). On the board and in memory it is as large as before, and not faster",
@@ -264,21 +180,21 @@ def _record(
                 hint="--preserve-sparsity keeps them",
             ),
         )
-    named = [layer for layer in outcome.unclustered if layer.reason != cluster_values.NO_KERNEL]
+    named = [layer for layer in applied.left if layer.reason != cluster_values.NO_KERNEL]
     if named:
         notes.append("left as they are: " + ", ".join(f"{layer.name} ({layer.reason})" for layer in named))
-    if others := len(outcome.unclustered) - len(named):
+    if others := len(applied.left) - len(named):
         notes.append(f"{others} layers with scales and offsets only are left as they are")
     return Clustered(
         path=out,
-        engine=outcome.engine,
+        engine=applied.engine,
         clusters=wanted.clusters,
         layers=layers,
-        unclustered=outcome.unclustered,
+        unclustered=applied.left,
         steps=tuning.steps if tuning else 0,
         loss=tuning.loss.described if tuning else "",
-        losses=outcome.losses,
-        rebuilt_difference=outcome.rebuilt_difference,
+        losses=applied.losses,
+        rebuilt_difference=applied.rebuilt_difference,
         notes=tuple(notes),
         notices=notices,
     )

@@ -43,16 +43,6 @@ class LayerValues:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unclustered:
-    """A layer with weights that was left as it is, and why."""
-
-    name: str
-    type: str
-    weights: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Clustered:
     """A model whose weights share a few values.
 
@@ -74,7 +64,7 @@ class Clustered:
     engine: str
     clusters: int
     layers: tuple[LayerValues, ...]
-    unclustered: tuple[Unclustered, ...]
+    unclustered: tuple[sparsity.LeftAlone, ...]
     steps: int
     loss: str
     losses: tuple[float, ...]

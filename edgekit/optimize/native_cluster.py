@@ -9,19 +9,18 @@ from __future__ import annotations
 from typing import Any
 
 from edgekit.optimize import cluster_values
-from edgekit.optimize.cluster_values import Unclustered
-from edgekit.optimize.sparsity import count
+from edgekit.optimize.sparsity import LeftAlone, left_alone
 
 
-def divide(model: Any, clusters: int) -> tuple[dict[str, tuple[Any, list[Any]]], list[Unclustered]]:
+def divide(model: Any, clusters: int) -> tuple[dict[str, tuple[Any, list[Any]]], list[LeftAlone]]:
     """Path → layer and its kernels, and the layers with nothing to cluster."""
     chosen: dict[str, tuple[Any, list[Any]]] = {}
-    left: list[Unclustered] = []
+    left: list[LeftAlone] = []
     for name, layer in cluster_values.weighted_layers(model):
         found = cluster_values.kernels(layer)
         why = cluster_values.reason(layer, found, clusters)
         if why:
-            left.append(Unclustered(name=name, type=type(layer).__name__, weights=count(layer.weights), reason=why))
+            left.append(left_alone(name, layer, why))
         else:
             chosen[name] = (layer, found)
     return chosen, left

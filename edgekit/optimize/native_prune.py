@@ -9,19 +9,19 @@ from typing import Any
 
 from edgekit.core.errors import ModelError
 from edgekit.optimize import sparsity
-from edgekit.optimize.sparsity import Schedule, Unpruned
+from edgekit.optimize.sparsity import LeftAlone, Schedule
 
 
-def divide(model: Any) -> tuple[dict[str, tuple[Any, list[Any]]], list[Unpruned]]:
+def divide(model: Any) -> tuple[dict[str, tuple[Any, list[Any]]], list[LeftAlone]]:
     """Path → layer and its kernels, and the layers with nothing to prune; of the user's own layers, every matrix."""
     chosen: dict[str, tuple[Any, list[Any]]] = {}
-    left: list[Unpruned] = []
+    left: list[LeftAlone] = []
     for name, layer in sparsity.weighted_layers(model):
         kernels = _kernels(layer)
         if kernels:
             chosen[name] = (layer, kernels)
         else:
-            left.append(sparsity.unpruned(name, layer, sparsity.reason_unpruned(layer)))
+            left.append(sparsity.left_alone(name, layer, sparsity.reason_unpruned(layer)))
     return chosen, left
 
 

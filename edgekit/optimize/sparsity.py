@@ -61,7 +61,7 @@ class LayerSparsity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unpruned:
+class LeftAlone:
     """A layer with weights that was left as it is, and why."""
 
     name: str
@@ -92,7 +92,7 @@ class Pruned:
     path: str
     engine: str
     layers: tuple[LayerSparsity, ...]
-    unpruned: tuple[Unpruned, ...]
+    unpruned: tuple[LeftAlone, ...]
     sparsity: float
     model_sparsity: float
     steps: int
@@ -181,9 +181,9 @@ def reason_unpruned(layer: Any) -> str:
     return "no kernel: scales and offsets only"
 
 
-def unpruned(name: str, layer: Any, reason: str) -> Unpruned:
+def left_alone(name: str, layer: Any, reason: str) -> LeftAlone:
     """The record of a layer that is left as it is."""
-    return Unpruned(name=name, type=type(layer).__name__, weights=count(layer.weights), reason=reason)
+    return LeftAlone(name=name, type=type(layer).__name__, weights=count(layer.weights), reason=reason)
 
 
 def weighted_layers(model: Any) -> Iterator[tuple[str, Any]]:

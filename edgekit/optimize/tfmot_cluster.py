@@ -9,8 +9,7 @@ from edgekit.core import install
 from edgekit.core.errors import DependencyError
 from edgekit.model import libraries
 from edgekit.optimize import cluster_values
-from edgekit.optimize.cluster_values import Unclustered
-from edgekit.optimize.sparsity import count
+from edgekit.optimize.sparsity import LeftAlone, left_alone
 
 _RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional")
 _INITIALIZATIONS = {
@@ -21,18 +20,18 @@ _INITIALIZATIONS = {
 }
 
 
-def divide(model: Any, clusters: int) -> tuple[dict[str, tuple[Any, list[Any]]], list[Unclustered]]:
+def divide(model: Any, clusters: int) -> tuple[dict[str, tuple[Any, list[Any]]], list[LeftAlone]]:
     """Path → layer and its kernels, of what TFMOT will cluster; and the other layers with the reason."""
     registry = _Toolkit().registry
     chosen: dict[str, tuple[Any, list[Any]]] = {}
-    left: list[Unclustered] = []
+    left: list[LeftAlone] = []
     for name, layer in cluster_values.weighted_layers(model):
         found = cluster_values.kernels(layer)
         why = cluster_values.reason(layer, found, clusters)
         if not why and not registry.supports(layer):
             why = "TFMOT does not know this layer"
         if why:
-            left.append(Unclustered(name=name, type=type(layer).__name__, weights=count(layer.weights), reason=why))
+            left.append(left_alone(name, layer, why))
         else:
             chosen[name] = (layer, found)
     return chosen, left

@@ -13,7 +13,7 @@ from edgekit.core.errors import DependencyError, UsageError
 from edgekit.core.suggest import unknown
 from edgekit.model import libraries
 from edgekit.optimize import sparsity
-from edgekit.optimize.sparsity import Schedule, Unpruned
+from edgekit.optimize.sparsity import LeftAlone, Schedule
 
 PATTERNS = ("unstructured", "block", "2:4")
 _BLOCK = (4, 1)
@@ -30,11 +30,11 @@ def check_pattern(pattern: str) -> None:
         raise UsageError(message, hint=hint)
 
 
-def divide(model: Any, pattern: str) -> tuple[dict[str, tuple[Any, list[Any]]], list[Unpruned]]:
+def divide(model: Any, pattern: str) -> tuple[dict[str, tuple[Any, list[Any]]], list[LeftAlone]]:
     """Path → layer and its kernels, of what TFMOT will prune; and the other layers with the reason."""
     registry = _Toolkit().registry
     chosen: dict[str, tuple[Any, list[Any]]] = {}
-    left: list[Unpruned] = []
+    left: list[LeftAlone] = []
     for name, layer in sparsity.weighted_layers(model):
         kernels = sparsity.kernels(layer)
         if not kernels or not registry.supports(layer):
@@ -42,7 +42,7 @@ def divide(model: Any, pattern: str) -> tuple[dict[str, tuple[Any, list[Any]]], 
         else:
             reason = _misfit(layer, kernels, pattern)
         if reason:
-            left.append(sparsity.unpruned(name, layer, reason))
+            left.append(sparsity.left_alone(name, layer, reason))
         else:
             chosen[name] = (layer, kernels)
     return chosen, left

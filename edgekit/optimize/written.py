@@ -1,14 +1,18 @@
-"""A changed model written back as the kind of file that it was read from, the user's own file untouched."""
+"""A model that a step changes: read, and written back as the kind of file that it was, the user's own untouched."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from edgekit.core import files
 from edgekit.core.errors import ModelError, UsageError
+from edgekit.core.events import EventSink, task
 from edgekit.model import load
 from edgekit.model.load import LoadedModel
+from edgekit.optimize.export import release_memory
 
 _ENDINGS = {
     "keras3-keras": ".keras",
@@ -17,6 +21,27 @@ _ENDINGS = {
     "tf-keras-h5": ".h5",
     "saved-model": ".keras",
 }
+
+
+@contextmanager
+def changing(source: str, *, trust: bool, on_event: EventSink) -> Iterator[LoadedModel]:
+    """The model in ``source`` for a step that changes its weights or layers: it is forgotten afterwards.
+
+    Args:
+        source: any format that can be loaded; the file stays as it is.
+        trust: allow code inside the model file.
+        on_event: hears of the loading.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    with task("load the model", on_event):
+        loaded = load.load_model(Path(source), trust=trust)
+    try:
+        yield loaded
+    finally:
+        load.forget()
+        release_memory(Path(source).stat().st_size)
 
 
 def check_kind(loaded: LoadedModel, out: Path, done: str) -> None:

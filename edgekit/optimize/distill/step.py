@@ -21,7 +21,6 @@ from edgekit.optimize import written
 from edgekit.optimize.distill import features as feature_maps
 from edgekit.optimize.distill.held_out import Closeness, closeness, hold_out
 from edgekit.optimize.distill.targets import match
-from edgekit.optimize.export import release_memory
 from edgekit.optimize.filters.surgery import derive_student
 from edgekit.optimize.finetune import plan_tuning
 from edgekit.optimize.tuning import FineTuning
@@ -106,9 +105,7 @@ def distill(
     _check(wanted, data, width, derive)
     spec = decode.from_json(DataSpec, dict(data or {}), source="training dataset", error=DataError)
     origin = f"width {width:g} of {Path(source).name}" if student is None else Path(student).name
-    with task("load the model", on_event):
-        original = load.load_model(Path(source), trust=trust)
-    try:
+    with written.changing(source, trust=trust, on_event=on_event) as original:
         small, derived = _student(original, Path(out), student, width, derive, wanted.seed, trust)
         of_teacher, of_student = describe(original), describe(small)
         if student is None and width < 1 and of_student.parameters >= of_teacher.parameters:
@@ -138,9 +135,6 @@ def distill(
         close = closeness(held, small, taught_by, trust=trust) if held is not None else None
         result = derived(small.model.get_weights())
         written.write(result, Path(out))
-    finally:
-        load.forget()
-        release_memory(Path(source).stat().st_size)
     return Distilled(
         path=out,
         teacher=taught_by.name if wanted.fine_tune == "distill" else "",

@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.core.errors import DataError, ModelError, UsageError
 from edgekit.core.events import Event, EventSink, ignore, task
 from edgekit.core.notice import Notice
-from edgekit.model import libraries, load
+from edgekit.model import libraries
 from edgekit.model.load import LoadedModel
 from edgekit.optimize import written
 from edgekit.optimize.agreement import Agreement
-from edgekit.optimize.export import release_memory
 from edgekit.optimize.filters.choose import Choice, choose, prunable
 from edgekit.optimize.filters.criteria import check_criterion, scores
 from edgekit.optimize.filters.exactness import masked
@@ -128,14 +126,9 @@ def scan(
     wanted = tuple(sorted(set(ratios)))
     if not wanted or not 0 < wanted[0] <= wanted[-1] < 1:
         raise UsageError(f"the ratios {list(ratios)} must lie between 0 and 1", hint="e.g. 0.25 0.5 0.75")
-    with task("load the model", on_event):
-        loaded = load.load_model(Path(source), trust=trust)
-    try:
+    with written.changing(source, trust=trust, on_event=on_event) as loaded:
         written.check_layers(loaded, "pruned")
         return _scanned(loaded, Rows(loaded, data), wanted, metric, criterion, rows, on_event)
-    finally:
-        load.forget()
-        release_memory(Path(source).stat().st_size)
 
 
 def _scanned(

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from edgekit.core.errors import ModelError, UsageError
 from edgekit.core.events import EventSink, ignore, task
 from edgekit.core.notice import Notice
-from edgekit.model import libraries, load
+from edgekit.model import libraries
 from edgekit.model.describe import describe
 from edgekit.model.load import LoadedModel
 from edgekit.optimize import written
-from edgekit.optimize.export import release_memory
 from edgekit.optimize.filters import told
 from edgekit.optimize.filters.choose import Choice, choose, prunable
 from edgekit.optimize.filters.criteria import check_criterion, scores
@@ -98,9 +97,7 @@ def prune_filters(
         skip=tuple(skip),
         round_to=round_to,
     )
-    with task("load the model", on_event):
-        loaded = load.load_model(Path(source), trust=trust)
-    try:
+    with written.changing(source, trust=trust, on_event=on_event) as loaded:
         written.check_kind(loaded, Path(out), "pruned")
         begin = analyse(loaded.model, loaded.library)
         _check_any(loaded, begin, choice)
@@ -140,9 +137,6 @@ def prune_filters(
             notes=tuple(dict.fromkeys([*said, *(note for item in rounds for note in item.notes)])),
             notices=(*loaded.notices, *notices, *compiled),
         )
-    finally:
-        load.forget()
-        release_memory(Path(source).stat().st_size)
     return told.with_notes(record)
 
 

@@ -16,7 +16,7 @@ from edgekit.model import libraries, load
 from edgekit.model.load import LoadedModel
 from edgekit.optimize import model_tree, written
 from edgekit.optimize.elsewhere import evenly
-from edgekit.optimize.export import fixed_input, recurrent_layers, release_memory
+from edgekit.optimize.export import fixed_input, recurrent_layers
 from edgekit.optimize.finetune import Tuning, plan_tuning
 from edgekit.optimize.qat import annotate, kept
 from edgekit.optimize.qat.account import explain
@@ -74,9 +74,7 @@ def qat(
     """
     wanted = FineTuning.of(tuning if tuning is not None else {"learning_rate": _LEARNING_RATE})
     keeping = _checked(mode, preserve, Path(out))
-    with task("load the model", on_event):
-        loaded = load.load_model(Path(source), trust=trust)
-    try:
+    with written.changing(source, trust=trust, on_event=on_event) as loaded:
         written.check_layers(loaded, "trained with quantization in mind")
         model, difference = _as_tf_keras(loaded)
         _check_recurrent(model, loaded)
@@ -93,8 +91,6 @@ def qat(
         with task(f"convert to {mode}", on_event):
             content = convert(prepared.simulated, loaded, load.output_names(loaded), rows, mode)
         files.write_bytes(Path(out), content)
-    finally:
-        release_memory(Path(source).stat().st_size)
     layers = kept.compare(prepared.kernels, content)
     account = explain(prepared, keeping, layers, course, difference)
     tree = model_tree.parse(content, out)

@@ -14,7 +14,6 @@ from edgekit.core.notice import Notice
 from edgekit.model import load
 from edgekit.model.load import LoadedModel
 from edgekit.optimize import written
-from edgekit.optimize.export import release_memory
 from edgekit.optimize.refit.statistics import LayerStatistics, Reestimated, normalizations, reestimate
 from edgekit.optimize.training import input_packer
 
@@ -75,9 +74,7 @@ def batch_norm(
             "the statistics of BatchNormalization layers are computed from rows, and there are none",
             hint="name a dataset with --data; it needs no labels",
         )
-    with task("load the model", on_event):
-        loaded = load.load_model(Path(source), trust=trust)
-    try:
+    with written.changing(source, trust=trust, on_event=on_event) as loaded:
         written.check_kind(loaded, Path(out), "given new statistics")
         rows = _Rows(loaded, data, batches)
 
@@ -89,11 +86,7 @@ def batch_norm(
             layers = normalizations(loaded.model, loaded.library)
             found = reestimate(loaded.model, loaded.library, rows, progress) if layers else None
             written.write(loaded.model, Path(out))
-        record = _record(out, rows.count, found, loaded.notices)
-    finally:
-        load.forget()  # its statistics have changed
-        release_memory(Path(source).stat().st_size)
-    return record
+        return _record(out, rows.count, found, loaded.notices)
 
 
 class _Rows:

@@ -14,7 +14,6 @@ from edgekit.core.notice import Notice
 from edgekit.model import libraries, load
 from edgekit.model.load import LoadedModel
 from edgekit.optimize import written
-from edgekit.optimize.export import release_memory
 from edgekit.optimize.refit.scaling import Scaling, scaling_of
 from edgekit.optimize.refit.training_only import compile_alike
 from edgekit.optimize.sparse.graph import remade, run
@@ -72,9 +71,7 @@ def fold_input(
         UsageError: a preprocessing that is not arithmetic; ``out`` cannot be written.
     """
     scaling = scaling_of(preprocessing)
-    with task("load the model", on_event):
-        loaded = load.load_model(Path(source), trust=trust)
-    try:
+    with written.changing(source, trust=trust, on_event=on_event) as loaded:
         written.check_kind(loaded, Path(out), "given its preprocessing")
         if len(loaded.model.inputs) != 1:
             raise ModelError(
@@ -87,9 +84,6 @@ def fold_input(
             difference = _difference(loaded, model, scaling)
             notices = compile_alike(loaded.model, model)
             written.write(model, Path(out))
-    finally:
-        load.forget()
-        release_memory(Path(source).stat().st_size)
     note = (
         f"the model takes raw values, 0 to 255: {folding.said}; the app and the dataset leave the preprocessing out "
         f"(largest difference of outputs on random frames {difference:.1e})"

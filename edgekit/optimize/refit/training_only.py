@@ -15,7 +15,6 @@ from edgekit.core.notice import Notice
 from edgekit.model import libraries, load
 from edgekit.model.load import LoadedModel
 from edgekit.optimize import written
-from edgekit.optimize.export import release_memory
 from edgekit.optimize.refit.samples import samples
 from edgekit.optimize.sparse.graph import remade
 
@@ -66,9 +65,7 @@ def training_only(source: str, out: str, *, trust: bool = False, on_event: Event
         ModelError: a model that cannot be loaded, is nothing but such layers, or whose outputs would change.
         UsageError: ``out`` cannot be written.
     """
-    with task("load the model", on_event):
-        loaded = load.load_model(Path(source), trust=trust)
-    try:
+    with written.changing(source, trust=trust, on_event=on_event) as loaded:
         written.check_kind(loaded, Path(out), "freed of layers")
         with task("training-only", on_event):
             removal = _Removal(loaded.library)
@@ -83,9 +80,6 @@ def training_only(source: str, out: str, *, trust: bool = False, on_event: Event
             else:
                 difference, notices = 0.0, (_nothing(loaded, removal.left),)
             written.write(model, Path(out))
-    finally:
-        load.forget()  # its layers have been called once more
-        release_memory(Path(source).stat().st_size)
     return _record(out, removal, difference, (*loaded.notices, *notices))
 
 

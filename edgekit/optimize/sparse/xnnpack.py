@@ -8,18 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.core.errors import EdgekitError, ModelError, UsageError
+from edgekit.core.errors import ModelError, UsageError
 from edgekit.core.events import EventSink, ignore, task
 from edgekit.core.notice import Notice
-from edgekit.model import libraries, load
+from edgekit.model import load
 from edgekit.model.load import LoadedModel
 from edgekit.model.rebuild import RebuildRefused, Rebuilt, copy_weights_back, rebuild_as_tf_keras
-from edgekit.optimize import tfmot_prune, written
-from edgekit.optimize.export import release_memory
+from edgekit.optimize import written
+from edgekit.optimize.engines import Chosen, with_tfmot
 from edgekit.optimize.finetune import Tuning, plan_tuning
+from edgekit.optimize.prune import Pruning
 from edgekit.optimize.sparse import form, gate
 from edgekit.optimize.sparse.rules import ENOUGH_ZEROS
-from edgekit.optimize.sparsity import LayerSparsity, count, schedule, zeros
+from edgekit.optimize.sparsity import LayerSparsity, LeftAlone, Schedule, count, schedule, zeros
 from edgekit.optimize.tuning import FineTuning
 
 if TYPE_CHECKING:
@@ -97,9 +98,7 @@ def xnnpack_sparse(
             f"XNNPACK takes its sparse kernels above two thirds of zeros, and {sparsity:g} was asked for",
             hint="e.g. sparsity = 0.8",
         )
-    with task("load the model", on_event):
-        loaded = load.load_model(Path(source), trust=trust)
-    try:
+    with written.changing(source, trust=trust, on_event=on_event) as loaded:
         written.check_kind(loaded, Path(out), "made sparse")
         with task("rewrite for sparse kernels", on_event):
             rewritten = form.rewrite(loaded)
@@ -118,11 +117,22 @@ def xnnpack_sparse(
             pruned = _pruned(new, rewritten.pointwise, sparsity, course, on_event)
             _compile_as(loaded, rewritten.model)
             written.write(rewritten.model, Path(out))
-        record = _record(out, rewritten, pruned, course, difference, (*loaded.notices, *notices))
-    finally:
-        load.forget()
-        release_memory(Path(source).stat().st_size)
-    return record
+        return _record(out, rewritten, pruned, course, difference, (*loaded.notices, *notices))
+
+
+class _PointwisePruning(Pruning):
+    """Prunes the 1×1 convolutions only."""
+
+    step = "xnnpack-sparse"
+    simpler = "use --recipe prune-int8 for a smaller download, or filters-int8 for lower latency"
+
+    def __init__(self, plan: Schedule, pointwise: tuple[str, ...]) -> None:
+        super().__init__(plan)
+        self._pointwise = pointwise
+
+    def divide(self, model: Any) -> tuple[Chosen, list[LeftAlone]]:
+        chosen, left = super().divide(model)
+        return {name: found for name, found in chosen.items() if name in self._pointwise}, left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,40 +149,12 @@ def _pruned(
     rebuilt = _rebuilt(loaded)
     model = loaded.model if rebuilt is None else rebuilt.model
     gate.check(model, loaded.path.name)
-    divided, _ = tfmot_prune.divide(model, "unstructured")
-    chosen = {name: found for name, found in divided.items() if name in pointwise}
-    before = {name: zeros(kernels) for name, (_, kernels) in chosen.items()}
-    losses: list[float] = []
-
-    def train(wrapped: Any, callbacks: list[Any]) -> None:
-        assert course is not None
-        losses.extend(course.fit(libraries.tf_keras(), wrapped, callbacks, on_event, step="xnnpack-sparse"))
-
     plan = schedule(initial=0.0, final=sparsity, steps=course.steps if course else 0)
-    try:
-        tfmot_prune.prune(model, chosen, plan, "unstructured", train if course else None)
-    except EdgekitError:
-        raise
-    except Exception as error:
-        raise ModelError(
-            f"TFMOT cannot prune {loaded.path.name}: {' '.join(str(error).split())[:300]}",
-            hint="use --recipe prune-int8 for a smaller download, or filters-int8 for lower latency",
-        ) from error
+    layers, _, losses = with_tfmot(_PointwisePruning(plan, pointwise), loaded, model, course, on_event)
     if rebuilt is not None:
         copy_weights_back(rebuilt, loaded.model)
-    layers = tuple(
-        LayerSparsity(
-            name=name,
-            type=type(layer).__name__,
-            weights=count(kernels),
-            zeros_before=before[name],
-            zeros=zeros(kernels),
-        )
-        for name, (layer, kernels) in chosen.items()
-    )
-    return _Pruned(
-        layers=layers, losses=tuple(losses), rebuilt_difference=None if rebuilt is None else rebuilt.max_abs_difference
-    )
+    difference = None if rebuilt is None else rebuilt.max_abs_difference
+    return _Pruned(layers=layers, losses=losses, rebuilt_difference=difference)
 
 
 def _rebuilt(loaded: LoadedModel) -> Rebuilt | None:
