@@ -161,15 +161,16 @@ class _Side:
     model: Artifact
     kernels: Literal["delegate", "builtin"] = "delegate"
 
-    def ready(self, num_threads: int) -> Ready:
+    def ready(self, num_threads: int, on_event: EventSink) -> Ready:
         import dataclasses
 
         from edgekit.verbs.measuring import open_axes
-        from edgekit.verbs.ready import make_ready, push_model
+        from edgekit.verbs.ready import check_outputs, make_ready, push_model
 
         pushed = push_model(self.board, self.model)
+        told = check_outputs(self.board, pushed, num_threads=num_threads, kernels=self.kernels, on_event=on_event)
         ready = make_ready(self.board, pushed, num_threads=num_threads, kernels=self.kernels)
-        return dataclasses.replace(ready, notices=(*ready.notices, *open_axes(self.model)))
+        return dataclasses.replace(ready, notices=(*ready.notices, *told, *open_axes(self.model)))
 
 
 def _compared(
@@ -185,7 +186,8 @@ def _compared(
     board = baseline.board
     refuse_emulated_board(board.device.name, board.limits.emulated, doing="compare")
     threads = board.profile.num_threads if num_threads is None else num_threads
-    ready = [side.ready(threads) for side in (baseline, candidate)]
+    first = baseline.ready(threads, on_event)
+    ready = [first, first if candidate == baseline else candidate.ready(threads, on_event)]
     ready[1] = dataclasses.replace(ready[1], notices=(*ready[1].notices, *_made_for(baseline.model, candidate.model)))
     pairs = collect_pairs(*ready, plan=plan, read_now=board.read_now, on_event=on_event)
     measured = [one.measurement(samples) for samples, one in zip((pairs.baseline, pairs.candidate), ready, strict=True)]

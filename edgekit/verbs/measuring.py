@@ -60,6 +60,8 @@ class _Rows:
     """The rows of one board, while they are put together."""
 
     device: str
+    plan: Plan
+    on_event: EventSink
     ready: dict[_Key, Ready] = field(default_factory=dict)
     not_measured: list[NotMeasured] = field(default_factory=list)
 
@@ -84,10 +86,10 @@ def measure_on(
     Raises:
         EdgekitError: of the first model that could not be measured, after the others were.
     """
-    rows = _Rows(board.device.name)
+    rows = _Rows(board.device.name, plan, on_event)
     for artifact in artifacts:
         _add(rows, board, artifact, "", num_threads, at=at)
-    found = _collected(rows, plan, on_event, read_now=_looking_at(board), one_runtime=True)
+    found = _collected(rows, read_now=_looking_at(board), one_runtime=True)
     if found.errors:
         raise found.errors[0]
     return list(found.measurements)
@@ -121,7 +123,7 @@ def measure_with(
     """
     from edgekit.verbs.ready import is_stateful
 
-    rows = _Rows(reached.device.name)
+    rows = _Rows(reached.device.name, plan, on_event)
     boards: dict[tuple[RuntimeName, bool], Board | EdgekitError] = {}
     named = len(runtimes) > 1 or weight_cache
     for artifact in artifacts:
@@ -136,7 +138,7 @@ def measure_with(
                 rows.leave_out(artifact.name, asked.name, None, board)
                 continue
             _add(rows, board, artifact, asked.name, num_threads, asked=asked, named=named, weight_cache=weight_cache)
-    return _collected(rows, plan, on_event, read_now=_looking_at(reached), one_runtime=len(runtimes) == 1)
+    return _collected(rows, read_now=_looking_at(reached), one_runtime=len(runtimes) == 1)
 
 
 def _prepared(reached: ReachedBoard, runtime: RuntimeName, stateful: bool, on_event: EventSink) -> Board | EdgekitError:
@@ -158,12 +160,15 @@ def _add(
     weight_cache: bool = False,
     at: str | None = None,
 ) -> None:
-    """The rows of one model with one runtime."""
-    from edgekit.verbs.ready import make_ready, push_model
+    """The rows of one model with one runtime; ``at``: it lies there already, and its outputs were checked."""
+    from edgekit.verbs.ready import check_outputs, make_ready, push_model
 
     kernels = asked.kernels if asked else "delegate"
+    told = open_axes(artifact)
     try:
         pushed = push_model(board, artifact, at=at)
+        if at is None and not rows.plan.indicative:
+            told += check_outputs(board, pushed, num_threads=num_threads[0], kernels=kernels, on_event=rows.on_event)
     except EdgekitError as error:
         rows.leave_out(artifact.name, name, None, error)
         return
@@ -171,7 +176,7 @@ def _add(
     for threads in num_threads:
         key = _Key(artifact.name, name, threads, named=named)
         ready = make_ready(board, pushed, num_threads=threads, kernels=kernels)
-        rows.ready[key] = dataclasses.replace(ready, notices=(*ready.notices, *open_axes(artifact)))
+        rows.ready[key] = dataclasses.replace(ready, notices=(*ready.notices, *told))
         if cacheable:
             _add_cached(rows, board, pushed, name, threads)
 
@@ -224,7 +229,7 @@ def _looking_at(board: Board | ReachedBoard) -> ReadNow:
     return partial(read_now, board.device, board.profile)
 
 
-def _collected(rows: _Rows, plan: Plan, on_event: EventSink, *, read_now: ReadNow, one_runtime: bool) -> BoardBenchmark:
+def _collected(rows: _Rows, *, read_now: ReadNow, one_runtime: bool) -> BoardBenchmark:
     """Runs what is ready, and puts figures and failures in order."""
     from edgekit.measure.collect import Collected, collect_many
 
@@ -232,12 +237,12 @@ def _collected(rows: _Rows, plan: Plan, on_event: EventSink, *, read_now: ReadNo
     if rows.ready:
         collected = collect_many(
             {key: (one.run, one.job) for key, one in rows.ready.items()},
-            plan=plan,
+            plan=rows.plan,
             limits={key: one.limits for key, one in rows.ready.items()},
             read_now=read_now,
-            on_event=on_event,
+            on_event=rows.on_event,
         )
-    samples, notices = _with_cold_starts(rows, collected.samples, plan, on_event)
+    samples, notices = _with_cold_starts(rows, collected.samples)
     for key, error in collected.errors.items():
         rows.leave_out(key.model, key.runtime, key.threads, error)
     measurements = tuple(
@@ -249,13 +254,13 @@ def _collected(rows: _Rows, plan: Plan, on_event: EventSink, *, read_now: ReadNo
 
 
 def _with_cold_starts(
-    rows: _Rows, samples: dict[_Key, Samples], plan: Plan, on_event: EventSink
+    rows: _Rows, samples: dict[_Key, Samples]
 ) -> tuple[dict[_Key, Samples], dict[_Key, tuple[Notice, ...]]]:
     """Cold starts come last, because they empty the page cache; benchmark_model makes none."""
     from edgekit.measure.cold import collect_cold
 
     can = {key: (one.run, one.job) for key, one in rows.ready.items() if key in samples and one.starts_cold}
-    cold = collect_cold(can, plan=plan, on_event=on_event)
+    cold = collect_cold(can, plan=rows.plan, on_event=rows.on_event)
     found = {key: dataclasses.replace(one, cold=cold.trials.get(key, ())) for key, one in samples.items()}
     notices: dict[_Key, tuple[Notice, ...]] = {
         key: (Notice(code="no-cold-start", message=f"no cold start: {error.message}", hint=error.hint or ""),)

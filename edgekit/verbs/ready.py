@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from edgekit.core.events import ignore
+
 if TYPE_CHECKING:
     from edgekit.core.artifact import Artifact
+    from edgekit.core.events import EventSink
     from edgekit.core.notice import Notice
     from edgekit.device.facts import Facts
     from edgekit.device.profile import Sensors
@@ -97,6 +100,59 @@ def push_model(board: Board, artifact: Artifact, *, at: str | None = None) -> Pu
     path = at or board.device.workspace.push_file(artifact.path, f"models/{digest[:12]}/model{ending}").path
     samples = push_samples(board.device, artifact, runtime=board.runtime, model_path=path)
     return PushedModel(artifact=artifact, path=path, sha256=digest, samples=samples)
+
+
+def check_outputs(
+    board: Board,
+    pushed: PushedModel,
+    *,
+    num_threads: int,
+    kernels: Literal["delegate", "builtin"] = "delegate",
+    on_event: EventSink = ignore,
+) -> tuple[Notice, ...]:
+    """Whether a model computes on the board what it must: else nobody needs to know how fast.
+
+    Golden outputs decide. A .tflite without them is compared with LiteRT on this machine, on random inputs: a
+    difference is told, and the model measured. There is nothing to compare a .onnx file's outputs with.
+
+    Args:
+        board: that it was pushed to.
+        pushed: from :func:`push_model`.
+        num_threads: of the interpreter.
+        kernels: see :class:`~edgekit.runner.protocol.Job`.
+        on_event: hears that it is done.
+
+    Returns:
+        What is right and not the same.
+
+    Raises:
+        DeviceError: the outputs are not those that the model was seen to give when it was made; or it does not run.
+    """
+    from edgekit.core.errors import DeviceError
+    from edgekit.core.events import task
+    from edgekit.core.notice import Notice
+    from edgekit.device.smoke import notices, smoke_test
+
+    artifact = pushed.artifact
+    if artifact.path.suffix.lower() == ".onnx":
+        return ()
+    with task(f"check the outputs of {artifact.name}", on_event):
+        smoke = smoke_test(
+            board.device,
+            board.runtime,
+            pushed.path,
+            artifact,
+            samples=pushed.samples,
+            num_threads=num_threads,
+            kernels=kernels,
+        )
+    if smoke.ok:
+        return notices(smoke, artifact, board=board.device.name)
+    runtime = f"{board.runtime.name} {board.runtime.version}"
+    message = f"{board.device.name}: {artifact.name}, computed by {runtime}: {smoke.reason}"
+    if artifact.manifest is not None and artifact.manifest.golden:
+        raise DeviceError(message, hint="nothing was measured; `edgekit evaluate` with --device shows what it computes")
+    return (Notice(code="outputs-differ", message=message, hint="`edgekit evaluate` with --device shows the score"),)
 
 
 def make_ready(
