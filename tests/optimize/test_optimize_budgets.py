@@ -122,6 +122,7 @@ def test_a_recipe_without_strength_says_what_is_over_budget(make):
         make("int8", max_size=10_000)
 
 
+@pytest.mark.slow
 def test_latency_and_memory_are_held_to_what_the_board_measured(make):
     made = make("int8", max_latency="10s", max_memory="4GB", device="local")
     measured = manifest(made).steps[-1].measured
@@ -183,6 +184,7 @@ def test_a_conversion_that_gains_nothing_says_so(tmp_path):
     assert grown
 
 
+@pytest.mark.slow
 def test_what_was_forecast_came_true(make):
     recipe = untrained(FiltersStep(ratio=0.5, epochs=0), PruneStep(sparsity=0.5, epochs=0))
     before = edgekit.forecast(DIGITS, recipe=recipe, device="local")
