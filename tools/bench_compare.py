@@ -36,7 +36,7 @@ from edgekit.device.run import run_job
 from edgekit.measure import pace, paired
 from edgekit.measure.pairs import PairPlan, collect_pairs
 from edgekit.measure.plan import Plan
-from edgekit.runner import payload
+from edgekit.runner.payload_file import pack, payload_sources
 from edgekit.runner.protocol import Trial
 from edgekit.verbs.boards import Board, Reach, open_board
 from edgekit.verbs.ready import Ready, make_ready, push_model
@@ -166,11 +166,13 @@ def intervals(draws: int) -> None:
 
 def variant(board: Board, ready: Ready, turns: int) -> Ready:
     """The model with so many turns of an empty loop after each timed call."""
-    text = Path(str(payload.__file__)).read_text()
+    sources = payload_sources()
+    text = sources["loop.py"].decode()
     assert text.count(PLACE) == 1, "the runner's measured loop begins otherwise now"
     first, batch = PLACE.rsplit("\n", 1)
     loaded = text.replace(PLACE, f"{first}\n{LOADED % turns}{batch}")
-    pushed = board.device.workspace.push_bytes(loaded.encode(), f"bench/payload-{turns}.py")
+    content = pack({**sources, "loop.py": loaded.encode()})
+    pushed = board.device.workspace.push_bytes(content, f"bench/payload-{turns}.pyz")
     runtime = dataclasses.replace(board.runtime, runner_path=pushed.path)
     return dataclasses.replace(ready, run=partial(run_job, board.device, runtime))
 

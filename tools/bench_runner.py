@@ -31,9 +31,9 @@ from typing import Any
 
 from edgekit.core.hashing import sha256_file
 from edgekit.measure.statistics import bootstrap_interval
-from edgekit.runner import payload
 from edgekit.runner.answer import read_answer
 from edgekit.runner.native import native_runner
+from edgekit.runner.payload_file import write_payload
 from edgekit.runner.runtimes import fetch_library
 
 SAMPLES = 4
@@ -75,7 +75,7 @@ class Runners:
         self.cpus = cpus
         self.library = str(fetch_library(version("ai-edge-litert"), machine()).path)
         self.programs = {
-            "payload": [sys.executable, "-I", "-S", payload.__file__],
+            "payload": [sys.executable, "-I", "-S", str(write_payload(folder))],
             "native": [str(native_runner(machine(), "glibc").path)],
         }
         self.firmware = folder / "vcgencmd"

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import hashlib
 from typing import Literal
 
-from edgekit.core.hashing import sha256_file
 from edgekit.device.facts import Facts
 from edgekit.device.provision_plan import Choice, Item, RuledOut, Runner
 from edgekit.device.provision_present import Present
 from edgekit.device.provision_stock import Stock, Supplied
-from edgekit.runner import payload
 from edgekit.runner.elf import loads
+from edgekit.runner.payload_file import PAYLOAD_NAME, payload_content
 
 LIBRARY = "LiteRT C API"
 
@@ -61,8 +60,8 @@ class Desk:
             native = self.stock.native
             size, digest, name = (native.size_bytes or 0, native.sha256, "edgekit-runner") if native else (0, None, "")
         else:
-            path = Path(payload.__file__)
-            size, digest, name = path.stat().st_size, sha256_file(path), "payload.py"
+            content = payload_content()
+            size, digest, name = len(content), hashlib.sha256(content).hexdigest(), PAYLOAD_NAME
         return Item(
             what="runner",
             name=name,

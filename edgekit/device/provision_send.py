@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from edgekit.device.provision_plan import Choice, Runner
 from edgekit.device.provision_probe import explained, probe_runtime
 from edgekit.device.provision_stock import Stock
 from edgekit.device.workspace import Pushed
-from edgekit.runner import payload
+from edgekit.runner.payload_file import PAYLOAD_NAME, payload_content
 from edgekit.runner.protocol import Probe
 from edgekit.runner.runtimes import Library, fetch_library
 from edgekit.runner.runtimes_archive import ModuleArchive
@@ -133,7 +134,8 @@ def _send_runner(device: Device, choice: Choice, stock: Stock) -> Pushed:
         assert stock.native is not None
         assert stock.native.path is not None
         return _push(device, stock.native.path, "edgekit-runner", executable=True)
-    return _push(device, Path(payload.__file__), "payload.py")
+    content = payload_content()
+    return device.workspace.push_bytes(content, f"runtime/{hashlib.sha256(content).hexdigest()[:12]}/{PAYLOAD_NAME}")
 
 
 def _send_benchmark_model(device: Device, stock: Stock) -> BoardRuntime:

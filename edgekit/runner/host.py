@@ -14,9 +14,9 @@ from typing import Literal
 
 from edgekit.core.errors import DependencyError, EdgekitError
 from edgekit.core.hashing import sha256_file
-from edgekit.runner import payload
 from edgekit.runner.answer import read_answer
 from edgekit.runner.elf import loads
+from edgekit.runner.payload_file import write_payload
 from edgekit.runner.runtimes import Library, fetch_library, library_offers
 
 
@@ -56,7 +56,7 @@ def host_outputs(
         }
         try:
             done = subprocess.run(
-                [sys.executable, "-I", "-S", payload.__file__],
+                [sys.executable, "-I", "-S", str(write_payload(Path(name)))],
                 input=json.dumps(request).encode() + b"\n",
                 capture_output=True,
                 timeout=timeout_s + 10,

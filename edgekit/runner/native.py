@@ -18,7 +18,7 @@ from edgekit.runner.native_build import COMPILER, TARGETS, BuildError, compile_r
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NativeRunner:
-    """A program that does on a board what ``payload.py`` does, without Python there.
+    """A program that does on a board what the payload does, without Python there.
 
     Attributes:
         path: of the program on this machine; on the board it must be executable.

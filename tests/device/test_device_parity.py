@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy
 import pytest
 import tiny_tflite
+from changed_payload import changed_payload
 from golden_artifact import with_golden
 
 from edgekit.core.artifact import Artifact, TensorData, TensorSpec
@@ -116,15 +117,9 @@ def test_golden_outputs_of_another_model_never_pass_unseen(device, runtime, chai
 def test_a_library_that_computes_wrongly_fails(device, chain, tmp_path):
     """As qemu's SVE and SME do: everything runs, and the numbers are wrong."""
     runtime = prepare_runtime(device, device.facts())
-    runner = Path(runtime.runner_path)
-    wrong = runner.with_name("wrong.py")
-    text = runner.read_text()
-    spoilt = text.replace(
-        'return ctypes.string_at(address, self.outputs[index]["bytes"])',
-        'return bytes(b ^ 64 for b in ctypes.string_at(address, self.outputs[index]["bytes"]))',
-    )
-    assert spoilt != text
-    wrong.write_text(spoilt)
+    read = 'ctypes.string_at(address, self.outputs[index]["bytes"])'
+    wrong = tmp_path / "wrong.pyz"
+    wrong.write_bytes(changed_payload("litert.py", read, f"bytes(b ^ 64 for b in {read})"))
     result = outcome(device, dataclasses.replace(runtime, runner_path=str(wrong)), chain)
     assert (result.verdict, result.ok) == ("broken", False)
     assert result.reason.startswith("broken: ")

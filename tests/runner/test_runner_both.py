@@ -17,7 +17,7 @@ import numpy
 import pytest
 import tiny_tflite
 from both_runners import Runner, is_there
-from test_runner_payload import MODELS, interpret, normal, raw
+from models_to_run import MODELS, interpret, normal, raw
 
 from edgekit.core.hashing import sha256_file
 from edgekit.runner.answer import read_trial

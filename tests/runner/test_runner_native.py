@@ -12,9 +12,9 @@ from typing import Any
 import numpy
 import pytest
 import tiny_tflite
+from models_to_run import MODELS, interpret, normal, raw
 from native_process import start_native
 from payload_process import Ended, start
-from test_runner_payload import MODELS, interpret, normal, raw
 
 from edgekit.core.errors import RuntimeMissingError
 from edgekit.core.hashing import sha256_file

@@ -16,9 +16,9 @@ import numpy
 import pytest
 import tiny_tflite
 from emulated_board import Arm64Board
+from models_to_run import MODELS
 from native_process import program_around, start_native
 from payload_process import Ended, start
-from test_runner_payload import MODELS
 
 from edgekit.core.errors import DependencyError
 from edgekit.core.hashing import sha256_file

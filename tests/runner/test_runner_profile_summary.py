@@ -12,6 +12,7 @@ from typing import Any
 import numpy
 import pytest
 import tiny_tflite
+from payload_process import PAYLOAD
 
 from edgekit.core.decode import to_json
 from edgekit.core.hashing import sha256_file
@@ -43,7 +44,7 @@ def profiled(tmp_path: Path, library: str, content: bytes, columns: int, kernels
         warmup_s=0.0,
     )
     request = {**to_json(job), "summary": True}
-    argv = [sys.executable, "-I", "-S", str(Path(payload.__file__))]
+    argv = [sys.executable, "-I", "-S", str(PAYLOAD)]
     done = subprocess.run(
         argv, input=json.dumps(request) + "\n", capture_output=True, text=True, timeout=60, check=False
     )

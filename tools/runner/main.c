@@ -1,6 +1,6 @@
 /* Runs one model on a board without Python in one fresh process and prints what it measured.
  *
- * The twin of edgekit/runner/payload.py: the same one-line request on standard input, the same framed answer, the same
+ * The twin of edgekit/runner/payload: the same one-line request on standard input, the same framed answer, the same
  * meaning of every field. It needs a C library and LiteRT's shared library, which it opens with dlopen.
  *
  *     runner < request.json
