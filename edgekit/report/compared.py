@@ -41,7 +41,8 @@ def comparison_sentence(comparison: Comparison) -> str:
         return f"it stays open how {b} compares with {a}: {pairs} are too few"
     if comparison.verdict in ("faster", "slower"):
         return f"{b} is {_by(ratio)} {comparison.verdict} than {a} (95 % interval {_between(bounds)}, {pairs})"
-    signed = f"{_signed(ratio)}, 95 % interval {_signed_interval(bounds)}, {pairs}"
+    value, interval = _signed(ratio, bounds)
+    signed = f"{value}, 95 % interval {interval}, {pairs}"
     if comparison.verdict == "equivalent":
         return f"{b} is as fast as {a} within {margin} ({signed})"
     return f"it stays open whether {b} is faster or slower than {a} by more than {margin} ({signed})"
@@ -120,8 +121,8 @@ def _changed(change: Change) -> str:
         return f"{change.difference:+.4g}"
     if change.ratio is None:
         return words.NOTHING
-    text = _signed(change.ratio)
-    return f"{text} ({_signed_interval(change.ci95)})" if change.ci95 else text
+    value, interval = _signed(change.ratio, change.ci95)
+    return f"{value} ({interval})" if interval else value
 
 
 def _unit(name: str) -> Callable[[float | None], str]:
@@ -152,15 +153,15 @@ def _between(bounds: tuple[float, float]) -> str:
     return f"{times[0]:.2f} to {units.ratio(times[1])}"
 
 
-def _signed(ratio: float) -> str:
-    if ratio >= _TIMES:
-        return units.ratio(ratio)
-    return f"{(ratio - 1) * 100:+.1f} %"
-
-
-def _signed_interval(bounds: tuple[float, float]) -> str:
-    low, high = map(_signed, bounds)
-    return f"{low.removesuffix(' %')} to {high}" if low.endswith("%") and high.endswith("%") else f"{low} to {high}"
+def _signed(ratio: float, bounds: tuple[float, float] | None) -> tuple[str, str]:
+    """``+4.1 %``, ``+3.8 to +4.4 %``; where one of them is large, all are ratios: ``2.11×``, ``1.80 to 4.41×``."""
+    low, high = bounds or (ratio, ratio)
+    if max(ratio, high) >= _TIMES:
+        value, interval = units.ratio(ratio), f"{low:.2f} to {units.ratio(high)}"
+    else:
+        value = f"{(ratio - 1) * 100:+.1f} %"
+        interval = f"{(low - 1) * 100:+.1f} to {(high - 1) * 100:+.1f} %"
+    return value, interval if bounds else ""
 
 
 def selftest_table(test: SelfTest) -> RenderableType:
