@@ -10,8 +10,8 @@ back: a ``Trial``, or a ``Profile``) or ``{"mode": "probe", …}``.
 The answer is one line of JSON between the lines ``BEGIN`` and ``END``: the record, or ``{"error": {code, message}}``
 with exit status 3. What libraries print to standard output goes to standard error.
 
-The modules import one another relatively, so that they are the same here and there, and nothing that is not needed:
-every module of the standard library shows in the memory figures. Therefore ``typing`` is only seen by type checkers.
+The modules name one another relatively, so that they are the same on the board and here. They import no more than they
+need: every module of the standard library shows in the memory figures. ``typing`` is for type checkers alone.
 """
 
 from __future__ import annotations
