@@ -9,6 +9,7 @@ from types import TracebackType
 
 from edgekit.core.errors import DeviceError
 from edgekit.core.places import data_dir
+from edgekit.device.board_cache import BoardCache
 from edgekit.device.facts import Facts, gather
 from edgekit.device.facts_parse import Python
 from edgekit.device.profile import Profile
@@ -27,6 +28,7 @@ class Device:
         profile: what kind of board it is.
         target: where it was found.
         transport: the open way to it; while the board is locked, one that runs commands under the lock only.
+        cache: what of the board's cache this command needs.
     """
 
     def __init__(self, target: Target, transport: Transport) -> None:
@@ -34,6 +36,7 @@ class Device:
         self.profile: Profile = target.profile
         self.target = target
         self.transport = transport
+        self.cache = BoardCache(target.name)
 
     @property
     def named_root(self) -> str:
@@ -60,7 +63,7 @@ class Device:
     @property
     def workspace(self) -> Workspace:
         """Our folder on the board."""
-        return Workspace(self.transport, self.root, name=self.name)
+        return Workspace(self.transport, self.root, name=self.name, cache=self.cache)
 
     def facts(self) -> Facts:
         """What the board says about itself now.

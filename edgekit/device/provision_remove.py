@@ -60,6 +60,7 @@ for model in releases/* releases/.[!.]*; do
     rmdir "$release" 2>/dev/null && gone
   done
 done
+rm -rf -- models/.edgekit-gone.* samples/.edgekit-gone.* rows/.edgekit-gone.* runtime/.edgekit-gone.*
 find . -type f -name '.edgekit-*.part' -exec rm -f -- {} + 2>/dev/null
 for each in releases/* releases/.[!.]* runtime models samples rows releases; do
   if folder "$each"; then rmdir "$each" 2>/dev/null; fi

@@ -203,23 +203,22 @@ mv -- "$2.part.$$" "$2" || { rm -rf -- "$2.part.$$"; exit 23; }
 
 def _send_archive(device: Device, facts: Facts, archive: ModuleArchive) -> tuple[str, int]:
     """The folder on the board with the module, and what had to be sent."""
-    folder = device.workspace.path(f"runtime/{archive.sha256[:12]}/packages")
-    if device.workspace.sh('[ -d "$1" ] && [ ! -L "$1" ]', folder).exit_status == 0:
+    relative = f"runtime/{archive.sha256[:12]}/packages"
+    workspace = device.workspace
+    workspace.cache.needs(relative)
+    folder = workspace.path(relative)
+    if workspace.sh('[ -d "$1" ] && [ ! -L "$1" ] && touch -c -- "${1%/*}"', folder).exit_status == 0:
         return folder, 0
-    free, needs = facts.disk_free_bytes, archive.size_bytes + archive.unpacked_bytes
-    if free is not None and free < needs:
-        from edgekit.core import units
-
-        raise TransferError(
-            f"{device.name}: no space: {archive.module} {archive.version} needs {units.size(needs)}, "
-            f"the workspace has {units.size(free)}",
-            hint="free some space on the board, or choose another workspace in its profile",
-            details={"needs_bytes": needs, "free_bytes": free},
-        )
+    workspace.check_room(
+        archive.size_bytes + archive.unpacked_bytes,
+        what=f"{archive.module} {archive.version}",
+        folder=workspace.root,
+        free=facts.disk_free_bytes,
+    )
     pushed = _push(device, archive.path, "packages.tar.gz")
-    done = device.workspace.sh(_UNPACK, pushed.path, folder, timeout_s=600)
+    done = workspace.sh(_UNPACK, pushed.path, folder, timeout_s=600)
     if done.exit_status != 0:
-        device.workspace.sh('rm -f -- "$1"', pushed.path)
+        workspace.sh('rm -f -- "$1"', pushed.path)
         raise TransferError(
             f"{device.name}: cannot unpack {archive.path.name}: {done.complaint or f'status {done.exit_status}'}",
             hint="it needs `tar` and `gzip` there, and room for "

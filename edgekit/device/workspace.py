@@ -13,6 +13,7 @@ from pathlib import Path
 from edgekit.core import units
 from edgekit.core.errors import DeviceError, EdgekitError, TransferError
 from edgekit.core.hashing import sha256_file
+from edgekit.device.board_cache import BoardCache
 from edgekit.device.facts_parse import disk_free
 from edgekit.device.transport.protocol import Completed, OnBytes, Transport, printable
 
@@ -47,6 +48,7 @@ else kind=none; fi
 if [ $kind = file ] && [ -r "$file" ]; then
   if [ "$(($(wc -c < "$file")))" = "$3" ]; then digest=$(sha256_of "$file" "$3"); fi
 fi
+case $1 in */releases/*) ;; *) touch -c -- "$file" "$1" 2>/dev/null ;; esac # used now: see device.board_cache
 if [ -w "$1" ]; then writable=yes; fi
 printf '%s %s %s\n' $kind "${digest:--}" $writable
 df -Pk "$1/"
@@ -100,14 +102,16 @@ class Workspace:
         transport: an open way to the board.
         root: absolute path there; made when the first file is pushed.
         name: the board's name, for messages.
+        cache: what of the board's cache the running command needs; None: only what goes through this object.
     """
 
-    def __init__(self, transport: Transport, root: str, *, name: str) -> None:
+    def __init__(self, transport: Transport, root: str, *, name: str, cache: BoardCache | None = None) -> None:
         if not root.startswith("/"):
             raise TransferError(f"{name}: the workspace {printable(root)!r} is not an absolute path")
         self.transport = transport
         self.root = root.rstrip("/") or "/"
         self.name = name
+        self.cache = cache or BoardCache(name)
 
     def path(self, relative: str) -> str:
         """The absolute path on the board of a name below the workspace.
@@ -137,14 +141,16 @@ class Workspace:
     ) -> Pushed:
         """Brings ``local`` to ``relative`` below the workspace, unless the same content is there already.
 
-        Space is checked first; the bytes go to a temporary name, are hashed on the board and renamed. A link at the
-        destination is replaced, never followed; a folder or a special file is refused.
+        Space is checked first, and made where the board's cache has some to give; the bytes go to a temporary name, are
+        hashed on the board and renamed. A link at the destination is replaced, never followed; a folder or a special
+        file is refused.
 
         Raises:
             TransferError: no space, no permission, read-only, damaged on the way, or the local file is not readable.
             DeviceError: the connection was lost, a command there ran too long.
         """
         destination = self.path(relative)
+        self.cache.needs(relative)
         try:
             size = local.stat().st_size
             with local.open("rb"), ThreadPoolExecutor(1) as aside:
@@ -189,14 +195,29 @@ class Workspace:
                 f"{self.name}: no permission to write to {folder}",
                 hint="choose another workspace in the profile or the inventory, or make the folder the user's",
             )
-        free = disk_free(done.text[said.end() :])
+        self.check_room(size, what=Path(name).name, folder=folder, free=disk_free(done.text[said.end() :]))
+        return False
+
+    def check_room(self, size: int, *, what: str, folder: str, free: int | None) -> None:
+        """Whether so much fits; what the board's cache holds, and this command does not need, makes room.
+
+        Args:
+            size: bytes.
+            what: for messages.
+            folder: where it shall lie.
+            free: bytes that are free there; None: not known, which passes.
+
+        Raises:
+            TransferError: there is no space.
+        """
+        if free is not None and free < size and self.cache.make_room(self.sh, self.root, size):
+            free = disk_free(self.sh('df -Pk "$1/"', folder).text)
         if free is not None and free < size:
             raise TransferError(
-                f"{self.name}: no space: {Path(name).name} needs {units.size(size)}, {folder} has {units.size(free)}",
+                f"{self.name}: no space: {what} needs {units.size(size)}, {folder} has {units.size(free)}",
                 hint="free some space on the board, or choose another workspace in its profile",
                 details={"needs_bytes": size, "free_bytes": free, "path": folder},
             )
-        return False
 
     def _upload(
         self, local: Path, destination: str, size: int, digest: Future[str], mode: str, on_bytes: OnBytes | None

@@ -117,7 +117,7 @@ def deploy(
                 measured = measure_on(board, [artifact], [threads], chosen, on_event, at=release.model_path)[0]
                 attempt.check(measured)
         releases.prune(workspace, release.name, keep=board.profile.keep_releases)
-        said = (*board.notices, *samples.notices, *notices(smoke, artifact, board=device))
+        said = (*board.notices, *board.device.cache.notices, *samples.notices, *notices(smoke, artifact, board=device))
         return Deployment(
             device=device,
             emulated=board.limits.emulated,

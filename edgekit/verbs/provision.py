@@ -13,6 +13,7 @@ from edgekit.core.events import EventSink, ignore, task
 from edgekit.core.hashing import sha256_file
 from edgekit.core.notice import Notice
 from edgekit.device import inventory
+from edgekit.device.board_cache import CachedKind
 from edgekit.device.facts import mismatch
 from edgekit.device.profile import profile_paths
 from edgekit.device.provision import BoardRuntime, plan_runtime, prepare_runtime
@@ -32,11 +33,13 @@ class Provisioned:
         plan: made before anything was sent; what was there already counts as there.
         runtime: what works on the board now; None: a dry run.
         notices: what the user should know.
+        pruned: what was removed from the board's cache; None: it was not asked for.
     """
 
     plan: Plan
     runtime: BoardRuntime | None
     notices: tuple[Notice, ...]
+    pruned: tuple[CachedKind, ...] | None = None
 
 
 def provision(
@@ -46,6 +49,7 @@ def provision(
     library: Path | None = None,
     benchmark_model: Path | None = None,
     dry_run: bool = False,
+    prune: bool = False,
     reach: Reach | None = None,
     on_event: EventSink = ignore,
 ) -> Provisioned:
@@ -57,6 +61,7 @@ def provision(
         library: a LiteRT library of the user's for this board; kept in the cache and remembered for it.
         benchmark_model: Google's program, the same way.
         dry_run: only decide; nothing is sent, downloaded or remembered.
+        prune: then empty the board's cache but for this runtime; releases stay.
         reach: how to reach the board.
         on_event: gets the progress.
 
@@ -91,9 +96,14 @@ def provision(
             return Provisioned(plan=plan, runtime=None, notices=target.notices)
         with reach.lock(opened, on_event) as restored:
             ready = prepare_runtime(opened, facts, runtime=wanted, on_event=on_event)
+            made_room = opened.cache.notices
+            if prune:
+                with task("empty the board's cache", on_event):
+                    opened.cache.make_room(opened.workspace.sh, opened.root, None)
     if given:
         _remember(device, {key: str(getattr(target, key)) for key in given})
-    return Provisioned(plan=plan, runtime=ready, notices=(*target.notices, *restored, *ready.notices))
+    said = (*target.notices, *restored, *ready.notices, *made_room)
+    return Provisioned(plan=plan, runtime=ready, notices=said, pruned=opened.cache.removed if prune else None)
 
 
 def remove_from_board(device: str, *, reach: Reach | None = None, on_event: EventSink = ignore) -> Removed:

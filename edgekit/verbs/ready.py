@@ -197,7 +197,7 @@ def make_ready(
         ),
         model=_measured(pushed.artifact, pushed.sha256),
         limits=dataclasses.replace(board.limits, deterministic=not is_stateful(pushed.artifact)),
-        notices=(*board.notices, *pushed.samples.notices, *affinity.notices),
+        notices=(*board.notices, *board.device.cache.notices, *pushed.samples.notices, *affinity.notices),
         device=board.device.name,
         system=_system(board.facts),
         starts_cold=board.runtime.runner != "benchmark_model",

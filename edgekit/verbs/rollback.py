@@ -9,6 +9,7 @@ from edgekit.core.events import ignore
 
 if TYPE_CHECKING:
     from edgekit.core.events import EventSink
+    from edgekit.device.board_cache import CachedKind
     from edgekit.device.connect import Device
     from edgekit.device.releases import Deployed, Release
     from edgekit.verbs.boards import Reach
@@ -25,11 +26,13 @@ class OnBoard:
         models: with their releases.
         runtimes: name below ``runtime/`` and size in bytes of each file there.
         workspace: our folder there.
+        cache: what is kept there so that it is not sent again; the runtimes among it.
     """
 
     models: tuple[Deployed, ...]
     runtimes: tuple[tuple[str, int], ...]
     workspace: str
+    cache: tuple[CachedKind, ...] = ()
 
 
 def rollback(
@@ -78,6 +81,7 @@ def on_board(device: str, *, reach: Reach | None = None) -> OnBoard:
         DeviceError: the board does not answer.
     """
     from edgekit.device import releases
+    from edgekit.device.board_cache import cached
     from edgekit.device.connect import connect
     from edgekit.verbs.boards import Reach
 
@@ -85,7 +89,10 @@ def on_board(device: str, *, reach: Reach | None = None) -> OnBoard:
     with connect(way.target(device), ask=way.ask, timeout_s=_PATIENCE_S) as board:
         workspace = board.workspace
         return OnBoard(
-            models=releases.deployed(workspace), runtimes=releases.runtimes(workspace), workspace=workspace.root
+            models=releases.deployed(workspace),
+            runtimes=releases.runtimes(workspace),
+            workspace=workspace.root,
+            cache=cached(workspace),
         )
 
 

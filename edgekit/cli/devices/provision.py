@@ -14,6 +14,7 @@ from edgekit.cli.output import Output
 from edgekit.core import units
 
 if TYPE_CHECKING:
+    from edgekit.device.board_cache import CachedKind
     from edgekit.device.provision_plan import Choice
     from edgekit.verbs.provision import Provisioned
 
@@ -42,6 +43,9 @@ def provision(
     python: Annotated[
         str | None, typer.Option("--python", help="With --download-only of a module: the board's, e.g. 3.11.")
     ] = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Then empty the board's cache of models, samples and older runtimes.")
+    ] = False,
     remove: Annotated[bool, typer.Option("--remove", help="Take everything of edgekit's off the board.")] = False,
     way: o.BoardOptions,
     out: Output,
@@ -50,7 +54,7 @@ def provision(
     from edgekit.core.errors import UsageError
     from edgekit.verbs import provision as verb
 
-    _check(name, dry_run, download_only, remove, (abi, libc_version, python))
+    _check(name, dry_run + download_only + remove + prune > 1, download_only, (abi, libc_version, python))
     if download_only:
         if library or benchmark_model:
             raise UsageError("--library and --benchmark-model are for a board, not for --download-only")
@@ -66,6 +70,7 @@ def provision(
         library=library,
         benchmark_model=benchmark_model,
         dry_run=dry_run,
+        prune=prune,
         reach=way.reach(),
         on_event=out.on_event,
     )
@@ -75,11 +80,11 @@ def provision(
         exit_with(5)
 
 
-def _check(name: str | None, dry_run: bool, download_only: bool, remove: bool, only: tuple[str | None, ...]) -> None:
+def _check(name: str | None, several: bool, download_only: bool, only: tuple[str | None, ...]) -> None:
     from edgekit.core.errors import UsageError
 
-    if dry_run + download_only + remove > 1:
-        raise UsageError("--dry-run, --download-only and --remove exclude each other")
+    if several:
+        raise UsageError("--dry-run, --download-only, --prune and --remove exclude each other")
     if any(only) and not download_only:
         raise UsageError("--abi, --libc-version and --python are for --download-only: a board says them itself")
     if name is None and not (download_only and only[0]):
@@ -107,11 +112,23 @@ def _tables(done: Provisioned) -> list[Any]:
     if done.runtime is not None:
         sent = units.size(done.runtime.uploaded_bytes) if done.runtime.uploaded_bytes else "nothing had to be"
         shown.append(f"{done.runtime.name} {done.runtime.version} works on {plan.board}; sent: {sent}")
+        if done.pruned is not None:
+            shown.append(_pruned(done.pruned))
     elif chosen is not None:
         shown.append(f"nothing was sent; to do it: edgekit devices provision {plan.board}")
     else:
         shown.append(f"what helps: {plan.hint}")
     return shown
+
+
+def _pruned(gone: tuple[CachedKind, ...]) -> str:
+    from edgekit.device.board_cache import described
+
+    if not gone:
+        return "its cache was empty but for that; releases stay"
+    return (
+        f"gone from its cache: {described(gone)} ({units.size(sum(each.size_bytes for each in gone))}); releases stay"
+    )
 
 
 def _decision(chosen: Choice | None) -> list[tuple[str, object]]:
@@ -160,6 +177,7 @@ def _document(done: Provisioned) -> dict[str, Any]:
         "hint": plan.hint or None,
         "runtime": to_json(done.runtime),
         "dry_run": done.runtime is None,
+        "pruned": to_json(done.pruned),
         "warnings": to_json(done.notices),
     }
 

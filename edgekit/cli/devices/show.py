@@ -43,6 +43,7 @@ def show(
         "serial": target.serial,
         "deployed": None if found is None else to_json(found.models),
         "runtimes": None if found is None else [{"file": file, "size_bytes": size} for file, size in found.runtimes],
+        "cache": None if found is None else to_json(found.cache),
         "warnings": to_json(notices),
     }
     out.notices(notices)
@@ -68,9 +69,10 @@ def _releases(found: OnBoard) -> list[Any]:
     from datetime import datetime
 
     from edgekit.core import units
+    from edgekit.device.board_cache import described
     from edgekit.report.terminal import facts_table, rows_table
 
-    if not found.models and not found.runtimes:
+    if not found.models and not found.runtimes and not found.cache:
         return [f"nothing is deployed there (workspace {found.workspace})"]
     shown: list[Any] = []
     for model in found.models:
@@ -89,6 +91,11 @@ def _releases(found: OnBoard) -> list[Any]:
     if found.runtimes:
         files = [(file, units.size(size)) for file, size in found.runtimes]
         shown.append(rows_table(("runtime files", "size"), files, right=(1,)))
+    if found.cache:
+        size = units.size(sum(each.size_bytes for each in found.cache))
+        shown.append(
+            f"kept there: {described(found.cache)} ({size}); what is used longest ago makes room when the disk is full"
+        )
     return shown
 
 
