@@ -41,6 +41,11 @@ def test_the_document_of_a_download_is_still_that_of_this_command(edgekit):
 def test_a_board_is_provisioned_and_edgekit_removed_again(edgekit, sshd_board: Sshd):
     done = edgekit("devices", "provision", "pi4", "--json")
     assert done.document["runtime"]["uploaded_bytes"] > 1_000_000
+    (kind,) = edgekit("devices", "show", "pi4", "--json").document["cache"]
+    assert (kind["kind"], kind["count"]) == ("runtimes", 2)
+    assert "kept there: 2 runtime files" in " ".join(edgekit("devices", "show", "pi4").out.split())
+    pruned = edgekit("devices", "provision", "pi4", "--prune", "--json")
+    assert (pruned.status, pruned.document["pruned"]) == (0, [])
     gone = edgekit("devices", "provision", "pi4", "--remove")
     assert gone.status == 0
     assert "/home" in gone.out or sshd_board.home in gone.out
@@ -52,6 +57,7 @@ def test_a_board_is_provisioned_and_edgekit_removed_again(edgekit, sshd_board: S
     [
         ([], "no board is named"),
         (["pi4", "--dry-run", "--remove"], "exclude each other"),
+        (["pi4", "--prune", "--remove"], "exclude each other"),
         (["pi4", "--abi", "aarch64"], "--download-only"),
         (["--download-only"], "no board is named"),
         (["pi4", "--runtime", "tensorrt"], "tensorrt"),
