@@ -6,14 +6,12 @@ The adb server has a port and a home folder of its own, so a phone that hangs on
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +19,8 @@ from pathlib import Path
 import adb_peer
 import android_tree
 import pytest
-from processes import descendants, signal_all
-from sshd_board import ROOT, _die_with_parent, free_port
+from processes import command_lines, descendants, signal_all, wait_until
+from sshd_board import ROOT, _die_with_parent, emptied, free_port
 
 _ENTER = """\
 set -e
@@ -66,17 +64,12 @@ class AdbDevice:
 
     def commands(self) -> str:
         """The command lines of what runs on it."""
-        found = []
-        for pid in descendants(self.process.pid):
-            with contextlib.suppress(OSError):
-                found.append(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode())
-        return "\n".join(found)
+        return command_lines(descendants(self.process.pid))
 
     def clean(self) -> None:
         for knob in ("unauthorized", "silent", "drop_after", "features"):
             self.unset(knob)
-        for item in self.path("/data/local/tmp").iterdir():
-            shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
+        wait_until(lambda: emptied(self.path("/data/local/tmp")), limit_s=20)
 
     def stop(self) -> None:
         signal_all([*descendants(self.process.pid), self.process.pid])
@@ -94,7 +87,7 @@ def start_device(folder: Path, *, disk_mb: int = 128) -> AdbDevice:
             part.chmod(0o755)
     android_tree.build(folder / "root")
     android_tree.finish(folder / "root")
-    peer = shlex.join([sys.executable, "-I", "-S", adb_peer.__file__, str(folder), str(_port())])
+    peer = shlex.join([sys.executable, "-I", "-S", adb_peer.__file__, str(folder), str(free_port())])
     root, place = shlex.quote(str(folder / "root")), shlex.quote(str(folder))
     script = _ENTER.format(root=root, folder=place, disk_mb=disk_mb, peer=peer)
     process = subprocess.Popen(
@@ -110,19 +103,12 @@ def start_device(folder: Path, *, disk_mb: int = 128) -> AdbDevice:
     return AdbDevice(folder=folder, port=int(said), process=process)
 
 
-def _port() -> int:
-    """Ports from 5555 to 5585 are where an adb server looks for emulators by itself."""
-    while 5550 <= (port := free_port()) <= 5590:
-        pass
-    return port
-
-
 @pytest.fixture(scope="session")
 def _adb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
     """Debian's adb server, our own child: its port and its home folder."""
     adb = shutil.which("adb") or pytest.skip("no adb here: apt-get install adb")
     home = tmp_path_factory.mktemp("adb")
-    port = _port()
+    port = free_port()
     process = subprocess.Popen(
         [adb, "-P", str(port), "nodaemon", "server"],
         stdin=subprocess.DEVNULL,
@@ -131,11 +117,8 @@ def _adb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int,
         env={**os.environ, "HOME": str(home), "ADB_MDNS": "0", "TMPDIR": str(home)},
         preexec_fn=_die_with_parent,
     )
-    deadline = time.monotonic() + 20
-    while not _listens(port):
-        assert process.poll() is None, (home / "log").read_text()
-        assert time.monotonic() < deadline, (home / "log").read_text()
-        time.sleep(0.05)
+    wait_until(lambda: process.poll() is not None or _listens(port))
+    assert process.poll() is None, (home / "log").read_text()
     yield port, home
     process.kill()
     process.wait()

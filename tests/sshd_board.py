@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -24,7 +25,7 @@ from typing import Any
 
 import pytest
 import sshd_namespace
-from processes import descendants, signal_all
+from processes import command_lines, descendants, kill_at_once, signal_all, wait_until
 
 
 def _may_have_namespaces() -> bool:
@@ -87,6 +88,10 @@ class Sshd:
         """Process ids of everything that the server has started."""
         return descendants(self.process.pid)
 
+    def commands(self) -> str:
+        """The command lines of what runs on it."""
+        return command_lines(self.sessions())
+
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         """The connected sessions do not run; the kernel still acknowledges what it gets."""
@@ -96,6 +101,10 @@ class Sshd:
             yield
         finally:
             signal_all(stopped, signal.SIGCONT)
+
+    def kill_sessions(self) -> None:
+        """Ends everything that the server has started at once, as a power cut does; the server takes new ones."""
+        kill_at_once(self.process.pid)
 
     def write_config(self, name: str, *lines: str, port: int | None = None) -> Path:
         """A further ssh configuration for this board; ``lines`` come first, so they win.
@@ -117,10 +126,12 @@ class Sshd:
         return " ".join((self.folder / f"host_{kind}.pub").read_text().split()[:2])
 
     def clean(self) -> None:
-        """Empties what its users may write in."""
+        """Empties what its users may write in.
+
+        What an earlier test has started there may end only now, and tidy up after itself meanwhile.
+        """
         for folder in (self.home, "/home/pi2", "/tmp", "/run/lock") if ROOT else (self.home,):
-            for item in self.path(folder).iterdir():
-                shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
+            wait_until(lambda: emptied(self.path(folder)), limit_s=20)  # noqa: B023 - called at once
 
     def stop(self) -> None:
         """Ends the server and its sessions."""
@@ -209,6 +220,12 @@ def start_sshd(
     return board
 
 
+def emptied(folder: Path) -> bool:
+    """Whether nothing is left in it; what is removed by somebody else meanwhile is no error."""
+    subprocess.run(["find", folder, "-mindepth", "1", "-delete"], capture_output=True, check=False)
+    return not any(folder.iterdir())
+
+
 def _require(*, own: bool, busybox: bool) -> None:
     """Skips where this machine lacks what a board needs; ``own``: users, programs or a disk of its own."""
     if _SSHD is None:
@@ -220,10 +237,40 @@ def _require(*, own: bool, busybox: bool) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on now, and that no connection gets by itself: the kernel gives out higher ones."""
+    while True:
+        port = random.SystemRandom().randrange(_PORTS[0], _PORTS[1])
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def _never_given_out() -> tuple[int, int]:
+    """Ports above those of adb's emulators and below those of connections; others where there are too few."""
+    given = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    lowest, highest = map(int, given.read_text().split()) if given.exists() else (32_768, 60_999)
+    return (6000, lowest) if lowest > 8000 else (min(highest + 1, 60_000), 65_536)
+
+
+_PORTS = _never_given_out()
+
+
+@contextlib.contextmanager
+def ssh_agent() -> Iterator[None]:
+    """An agent that takes connections; its socket is ``agent`` in the current folder: paths of sockets are short."""
+    process = subprocess.Popen(["ssh-agent", "-D", "-a", "agent"], stdout=subprocess.DEVNULL)
+
+    def listens() -> bool:
+        assert process.poll() is None
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex("agent") == 0
+
+    try:
+        wait_until(listens)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def _start(folder: Path, argv: list[str]) -> subprocess.Popen[bytes] | None:

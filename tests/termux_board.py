@@ -16,8 +16,8 @@ from pathlib import Path
 
 import android_tree
 import pytest
-from processes import descendants, signal_all
-from sshd_board import _CONFIG, _SSHD, ROOT, _run, _start, free_port
+from processes import descendants, signal_all, wait_until
+from sshd_board import _CONFIG, _SSHD, ROOT, _run, _start, emptied, free_port
 
 FILES = "/data/data/com.termux/files"
 HOME, PREFIX = f"{FILES}/home", f"{FILES}/usr"
@@ -144,7 +144,6 @@ def _shared_termux(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TermuxB
 @pytest.fixture
 def termux_board(_shared_termux: TermuxBoard, monkeypatch: pytest.MonkeyPatch) -> TermuxBoard:
     """A phone with an empty home folder, the host ``termux`` of ``EDGEKIT_SSH_CONFIG``."""
-    home = _shared_termux.path(HOME)
-    subprocess.run(["find", str(home), "-mindepth", "1", "-delete"], check=True)
+    wait_until(lambda: emptied(_shared_termux.path(HOME)), limit_s=20)
     monkeypatch.setenv("EDGEKIT_SSH_CONFIG", str(_shared_termux.config))
     return _shared_termux

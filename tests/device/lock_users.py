@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+from processes import SOON_S
+
 from edgekit.core.events import ignore
 from edgekit.device import lock
 from edgekit.device.connect import connect
@@ -17,7 +19,7 @@ def inside_at_once(name: str, users: int) -> tuple[int, int]:
 
     def use() -> None:
         nonlocal inside, most, done
-        with connect(resolve(name)) as mine, lock.held(mine, purpose="me too", wait_s=60, on_event=ignore):
+        with connect(resolve(name)) as mine, lock.held(mine, purpose="me too", wait_s=SOON_S, on_event=ignore):
             with count:
                 inside += 1
                 most = max(most, inside)
@@ -30,5 +32,5 @@ def inside_at_once(name: str, users: int) -> tuple[int, int]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(90)
+        thread.join(SOON_S)
     return most, done

@@ -8,6 +8,7 @@ import secrets
 
 import pytest
 import tiny_tflite
+from processes import wait_until
 
 from edgekit.core.artifact import Artifact
 from edgekit.core.errors import BusyError, DeadlineError, DeviceError, TransferError
@@ -71,7 +72,7 @@ def test_input_goes_through_even_when_it_is_large(device):
 
 
 def test_without_input_a_reading_command_sees_its_end(device):
-    assert device.transport.run(["cat"], timeout_s=10).stdout == b""
+    assert device.transport.run(["cat"], timeout_s=60).stdout == b""
 
 
 def test_input_that_nobody_reads_is_no_error(device):
@@ -90,15 +91,15 @@ def test_f14_endless_output_ends_the_command(device):
     word = f"endless-{secrets.token_hex(8)}"
     with pytest.raises(DeviceError, match="printed more than 100000 bytes"):
         device.transport.run(["yes", word], output_limit_bytes=100_000)
-    assert word not in _processes(device)
+    wait_until(lambda: word not in _processes(device))
     assert device.transport.run(["echo", "next"]).stdout == b"next\n"
 
 
 def test_f09_a_command_past_its_deadline_is_killed_with_its_children(device):
     nap = f"sleep {random.randrange(100_000, 999_999)}"
-    with pytest.raises(DeadlineError, match="did not end within 1 s"):
-        device.transport.run(["sh", "-c", f"{nap} & {nap}"], timeout_s=1)
-    assert nap not in _processes(device)
+    with pytest.raises(DeadlineError, match="did not end within 5 s"):
+        device.transport.run(["sh", "-c", f"{nap} & {nap}"], timeout_s=5)
+    wait_until(lambda: nap not in _processes(device))
     assert device.transport.run(["echo", "next"]).stdout == b"next\n"
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from processes import SOON_S, wait_until
 
 from edgekit.core.errors import DeviceError, UnreachableError
 from edgekit.device.connect import Device, connect
 from edgekit.device.target import resolve
-
-SOON_S = 20.0
 
 
 @pytest.fixture(params=["local", "ssh"])
@@ -28,16 +27,9 @@ def device(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
             yield opened
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + SOON_S
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def test_a_command_that_runs_is_killed_and_its_caller_gets_an_error(device: Device) -> None:
     beside = connect(device.target)
-    marker = f"30.{time.monotonic_ns() % 10**9:09d}"
+    marker = f"{random.randrange(100_000, 999_999)}"
 
     def running() -> bool:
         # the brackets keep the command from finding itself
@@ -48,19 +40,19 @@ def test_a_command_that_runs_is_killed_and_its_caller_gets_an_error(device: Devi
 
     def work() -> None:
         try:
-            found.append(device.transport.run(["sleep", marker], timeout_s=60))
+            found.append(device.transport.run(["sleep", marker], timeout_s=600))
         except DeviceError as error:
             found.append(error)
 
     with beside:
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
-        wait_for(running)
+        wait_until(running)
         device.transport.close()
         thread.join(SOON_S)
         assert not thread.is_alive()
         assert [type(one) for one in found] == [UnreachableError]
-        wait_for(lambda: not running())
+        wait_until(lambda: not running())
 
 
 def test_a_closed_connection_runs_nothing_more(device: Device) -> None:

@@ -7,9 +7,9 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
+from processes import wait_until
 
 from edgekit.core.errors import DeadlineError, DeviceError, UnreachableError
 from edgekit.device.connect import connect
@@ -54,7 +54,7 @@ def test_only_the_first_line_is_what_it_said_and_the_rest_blocks_nothing(device)
     held = device.transport.hold(["sh", "-c", "echo first; head -c 5000000 /dev/zero; echo late >&2; read -r line"])
     assert held.said == "first"
     held.send(b"end\n")
-    _until(lambda: not held.alive)
+    wait_until(lambda: not held.alive)
     held.send(b"into the void\n")
     held.close()
 
@@ -74,9 +74,9 @@ def test_a_missing_program_cannot_be_held(device):
 
 def test_a_silent_command_is_killed_at_its_deadline(device):
     nap = f"sleep {random.randrange(100_000, 999_999)}"
-    with pytest.raises(DeadlineError, match="said nothing within 1 s"):
-        device.transport.hold(["sh", "-c", f"trap '' HUP; {nap}; true"], timeout_s=1)
-    _until(lambda: nap not in _processes(device))
+    with pytest.raises(DeadlineError, match="said nothing within 5 s"):
+        device.transport.hold(["sh", "-c", f"trap '' HUP; {nap}; true"], timeout_s=5)
+    wait_until(lambda: nap not in _processes(device))
 
 
 def test_a_command_that_ignores_the_end_of_its_input_is_killed(device):
@@ -84,7 +84,7 @@ def test_a_command_that_ignores_the_end_of_its_input_is_killed(device):
     held = device.transport.hold(["sh", "-c", f"echo here; {nap}; true"])
     assert nap in _processes(device)
     held.close()
-    _until(lambda: nap not in _processes(device))
+    wait_until(lambda: nap not in _processes(device))
 
 
 @pytest.mark.parametrize("name", ["local", "pi4"])
@@ -102,7 +102,7 @@ def test_a_held_command_ends_when_our_process_is_killed(name, sshd_board, tmp_pa
     client.send_signal(signal.SIGKILL)
     client.wait()
     with connect(resolve(name)) as device:
-        _until(lambda: device.transport.run(["cat", "note"]).text == "ended\n")
+        wait_until(lambda: device.transport.run(["cat", "note"]).text == "ended\n")
 
 
 def test_commands_go_on_beside_a_held_one_where_the_server_allows_one_session(sshd_factory):
@@ -112,25 +112,18 @@ def test_commands_go_on_beside_a_held_one_where_the_server_allows_one_session(ss
         for word in ("one", "two", "three"):
             assert device.transport.run(["echo", word]).text == f"{word}\n"
         assert held.alive
-    _until(lambda: not held.alive)
-    _until(lambda: board.path("/home/pi/note").read_text() == "ended\n")
+    wait_until(lambda: not held.alive)
+    wait_until(lambda: board.path("/home/pi/note").read_text() == "ended\n")
 
 
 def test_a_held_command_is_not_alive_after_the_connection_broke(sshd_board):
     with connect(resolve("pi4")) as device:
         held = device.transport.hold(["sh", "-c", _WAIT, "sh", "note"])
         device.transport._session.transport.sock.close()
-        _until(lambda: not held.alive)
+        wait_until(lambda: not held.alive)
         held.send(b"nobody hears it\n")
         with pytest.raises(UnreachableError):
             device.transport.hold(["sh", "-c", _WAIT, "sh", "note"])
-
-
-def _until(condition, limit_s: float = 10.0) -> None:
-    end = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.02)
 
 
 def _processes(device) -> str:

@@ -152,7 +152,7 @@ def test_f24_a_hostile_inventory_field_is_refused_by_name_or_stays_text(kind, ca
         inventory.path().write_text("[lab]\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in rows.items()))
         problem = None
         try:
-            with connect(resolve("lab"), timeout_s=3) as device:
+            with connect(resolve("lab"), timeout_s=30) as device:
                 device.facts()
         except EdgekitError as error:
             problem = error
@@ -180,11 +180,11 @@ def test_f24_a_proxy_command_gets_no_hostile_host_or_user(kind, canary, sshd_boa
     for entry in ({"host": text}, {"host": "pi4", "user": text}):
         inventory.path().parent.mkdir(parents=True, exist_ok=True)
         inventory.path().write_text("[lab]\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in entry.items()))
-        with pytest.raises(EdgekitError), connect(resolve("lab"), timeout_s=3):
+        with pytest.raises(EdgekitError), connect(resolve("lab"), timeout_s=30):
             pass
     inventory.path().unlink()
     for given in ({"host": text}, {"host": "pi4", "user": text}, {"host": f"{text}@pi4"}):
-        with pytest.raises(EdgekitError), connect(resolve(None, **given), timeout_s=3):
+        with pytest.raises(EdgekitError), connect(resolve(None, **given), timeout_s=30):
             pass
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -11,7 +12,6 @@ from pathlib import Path
 import pytest
 import sshd_board as boards
 from lock_users import inside_at_once
-from processes import signal_all
 from sshd_board import Sshd
 
 from edgekit.core.errors import BusyError, DeviceError
@@ -217,7 +217,7 @@ def test_f37_nothing_on_the_disk_keeps_the_lock(bare_board):
     board = bare_board()
     with connect(resolve("pi4")) as one:
         with lock.held(one, purpose="first", on_event=ignore):
-            signal_all(board.sessions())
+            board.kill_sessions()
             assert sorted(item.suffix for item in board.path("/run/lock").iterdir())
         with connect(resolve("pi4")) as two:
             assert lock.owner(two) is None
@@ -227,13 +227,14 @@ def test_f37_nothing_on_the_disk_keeps_the_lock(bare_board):
 
 def _excludes_and_frees(one: Device, two: Device, way: str) -> None:
     for _ in range(2):
+        nap = f"{random.randrange(10**9, 10**10)}"  # boards of other tests show their processes too
         with lock.held(one, purpose="first", on_event=ignore):
             assert one.transport._grant.way == way
             _busy(two)
             assert one.transport.run(["sh", "-c", "cat; kill -9 $$"], stdin=b"in").stdout == b"in"
-            one.transport.run(["sh", "-c", "sleep 4711 > /dev/null 2>&1 < /dev/null &"])
+            one.transport.run(["sh", "-c", 'sleep "$1" > /dev/null 2>&1 < /dev/null &', "sh", nap])
         with lock.held(two, purpose="second", on_event=ignore):
-            assert "4711" not in lock.without_lock(two.transport).run(["sh", "-c", "cat /proc/[0-9]*/cmdline"]).text
+            assert nap not in lock.without_lock(two.transport).run(["sh", "-c", "cat /proc/[0-9]*/cmdline"]).text
             _busy(one)
 
 
