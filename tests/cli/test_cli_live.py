@@ -52,7 +52,7 @@ def test_a_row_for_each_model_has_its_processes_median_and_interval():
 
 def test_a_wait_says_for_what_until_when_and_how_long_still():
     measured = Measured()
-    until = time.time() + 252
+    until = time.time() + 258
     measured.take(_event(replace(SOME, waits_for="to cool down to 55 °C (61 °C now)", until=until)))
     shown = " ".join(" ".join(line.strip("│ ") for line in _drawn(measured)).split())
     assert "waits for the board to cool down to 55 °C (61 °C now)" in shown
@@ -114,7 +114,7 @@ def test_several_boards_show_the_same_figures_in_their_rows(capsys, monkeypatch)
     out = Output("benchmark", as_json=False, quiet=False, verbose=True, debug=False)
     watching = Watching(out, ["pi4", "phone"])
     watching.on_event(replace(_event(SOME), device="pi4"))
-    waiting = replace(SOME, waits_for="to cool down to 55 °C (61 °C now)", until=time.time() + 65)
+    waiting = replace(SOME, waits_for="to cool down to 55 °C (61 °C now)", until=time.time() + 69)
     watching.on_event(replace(_event(waiting), device="phone"))
     console = Console(file=io.StringIO(), width=80, color_system=None)
     out.notes = console

@@ -92,7 +92,7 @@ def test_f34_wait_has_an_end(edgekit, model):
     with _somebody("local"):
         ran = edgekit("deploy", model, "--device", "local", env={"EDGEKIT_WAIT": "1"})
         assert ran.status == 5
-        assert "; waited 1." in " ".join(ran.err.split())
+        assert re.search(r"; waited \d", " ".join(ran.err.split()))
 
 
 def test_a_wait_that_is_no_time_is_a_usage_error(edgekit, model):

@@ -68,7 +68,7 @@ def test_the_same_model_is_never_failed(base: Path, tmp_path: Path) -> None:
 
 
 def test_a_model_with_really_more_work_fails_by_its_latency_and_its_size(base: Path, tmp_path: Path) -> None:
-    found = edgekit.gate(write(tmp_path / "new", 40), baseline=base, plan=PLAN, limits=LIMITS)
+    found = edgekit.gate(write(tmp_path / "new", 160), baseline=base, plan=PLAN, limits=LIMITS)
     assert found.verdict == "failed"
     assert (outcomes(found)["latency"], outcomes(found)["size"]) == ("failed", "failed")
     (latency,) = [check for check in found.checks if check.name == "latency"]
