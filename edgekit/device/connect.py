@@ -36,7 +36,7 @@ class Device:
         self.profile: Profile = target.profile
         self.target = target
         self.transport = transport
-        self.cache = BoardCache(target.name)
+        self.cache = BoardCache(target.name, most=target.profile.keep_models)
 
     @property
     def named_root(self) -> str:

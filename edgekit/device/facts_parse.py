@@ -159,6 +159,12 @@ def disk_free(text: str) -> int | None:
     return max(0, int(found[1])) * 1024 if found else None
 
 
+def disk_size(text: str) -> int | None:
+    """All bytes of the same disk."""
+    found = re.search(r"\s(\d{1,15})\s+-?\d+\s+-?\d{1,15}\s+(?:\d+%|-)\s", text)
+    return int(found[1]) * 1024 if found else None
+
+
 def thermal_zones(text: str) -> dict[str, float]:
     """Rows ``MILLIDEGREES TYPE``; a zone that cannot be read is left out."""
     found: dict[str, float] = {}

@@ -107,6 +107,7 @@ class Profile:
         workspace: our folder on the board.
         port: SSH port where nothing else names one.
         keep_releases: how many releases of a model stay on the board; the current and the previous always do.
+        keep_models: how many models that are not released stay on the board, so that they are not sent again.
         after_activate: command that runs on the board once another release has become current, to make the
             application take it; empty: none.
     """
@@ -134,6 +135,7 @@ class Profile:
     )
     port: int | None = field(default=None, metadata=limits(minimum=1, maximum=65535))
     keep_releases: int = field(default=5, metadata=limits(minimum=2, maximum=1000))
+    keep_models: int = field(default=64, metadata=limits(minimum=1, maximum=100_000))
     after_activate: tuple[str, ...] = field(default=(), metadata=_ARGV)
 
     @property

@@ -189,6 +189,9 @@ def _archive_of(choice: Choice, facts: Facts, stock: Stock, on_event: EventSink)
     )
 
 
+# $1 folder. Is it there? Then it is used now; where that cannot be written down it is there all the same
+_IS_THERE = '[ -d "$1" ] && [ ! -L "$1" ] && { touch -c -- "${1%/*}" 2>/dev/null || :; }'
+
 # $1 archive, $2 folder that it becomes. Whole or not at all: unpacked aside, then renamed
 _UNPACK = r"""
 LC_ALL=C; export LC_ALL; umask 077
@@ -207,7 +210,7 @@ def _send_archive(device: Device, facts: Facts, archive: ModuleArchive) -> tuple
     workspace = device.workspace
     workspace.cache.needs(relative)
     folder = workspace.path(relative)
-    if workspace.sh('[ -d "$1" ] && [ ! -L "$1" ] && touch -c -- "${1%/*}"', folder).exit_status == 0:
+    if workspace.sh(_IS_THERE, folder).exit_status == 0:
         return folder, 0
     workspace.check_room(
         archive.size_bytes + archive.unpacked_bytes,

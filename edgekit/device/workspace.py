@@ -13,8 +13,8 @@ from pathlib import Path
 from edgekit.core import units
 from edgekit.core.errors import DeviceError, EdgekitError, TransferError
 from edgekit.core.hashing import sha256_file
-from edgekit.device.board_cache import BoardCache
-from edgekit.device.facts_parse import disk_free
+from edgekit.device.board_cache import BOUND, BoardCache, reserve
+from edgekit.device.facts_parse import disk_free, disk_size
 from edgekit.device.transport.protocol import Completed, OnBytes, Transport, printable
 
 #: shell function `sha256_of FILE BYTES` (`hash` is an alias in mksh): openssl uses the processor's SHA instructions,
@@ -56,9 +56,11 @@ exit 0
 """
 )
 
-# $1 temporary file, $2 destination, $3 mode. Prints size and hash of what has arrived; renames in a second command
+# $1 temporary file, $2 destination, $3 mode, $4 size, $5 hash; $6 and on: of `bound`, or nothing. Prints size and hash
+# of what has arrived, and renames it where both are right
 _VERIFY = (
     HASH
+    + BOUND
     + r"""
 LC_ALL=C; export LC_ALL
 [ -f "$1" ] && [ ! -L "$1" ] || { echo '- -'; exit 0; }
@@ -72,6 +74,8 @@ if [ "$size" = "$4" ] && [ "$digest" = "$5" ]; then
   sync "${2%/*}/" 2>/dev/null || sync 2>/dev/null
 fi
 printf '%s %s\n' "$size" "${digest:--}"
+if [ "$size" = "$4" ] && [ "$digest" = "$5" ] && [ -n "${6-}" ]; then bound "$6" "$7" "$8"; fi
+exit 0
 """
 )
 
@@ -195,10 +199,14 @@ class Workspace:
                 f"{self.name}: no permission to write to {folder}",
                 hint="choose another workspace in the profile or the inventory, or make the folder the user's",
             )
-        self.check_room(size, what=Path(name).name, folder=folder, free=disk_free(done.text[said.end() :]))
+        self._check_room(size, name, folder, done.text[said.end() :])
         return False
 
-    def check_room(self, size: int, *, what: str, folder: str, free: int | None) -> None:
+    def _check_room(self, size: int, name: str, folder: str, disk: str) -> None:
+        """``disk``: what df says of the folder."""
+        self.check_room(size, what=name, folder=folder, free=disk_free(disk), spare=reserve(disk_size(disk)))
+
+    def check_room(self, size: int, *, what: str, folder: str, free: int | None, spare: int = 0) -> None:
         """Whether so much fits; what the board's cache holds, and this command does not need, makes room.
 
         Args:
@@ -206,11 +214,13 @@ class Workspace:
             what: for messages.
             folder: where it shall lie.
             free: bytes that are free there; None: not known, which passes.
+            spare: bytes that should be free then; what cannot be had of them is no error.
 
         Raises:
             TransferError: there is no space.
         """
-        if free is not None and free < size and self.cache.make_room(self.sh, self.root, size):
+        if free is not None and free < size + spare:
+            self.cache.make_room(self.sh, self.root, size, reserve_bytes=spare)
             free = disk_free(self.sh('df -Pk "$1/"', folder).text)
         if free is not None and free < size:
             raise TransferError(
@@ -232,7 +242,8 @@ class Workspace:
             raise
 
     def _put_in_place(self, temporary: str, destination: str, size: int, digest: str, mode: str) -> None:
-        done = self.sh(_VERIFY, temporary, destination, mode, str(size), digest)
+        bounds = self.cache.bound(self.root, destination.removeprefix(f"{self.root}/"))
+        done = self.sh(_VERIFY, temporary, destination, mode, str(size), digest, *bounds)
         if done.exit_status != 0:
             raise self._refused(f"cannot put {destination} in place", done)
         arrived, _, found = done.text.strip().partition(" ")

@@ -89,6 +89,7 @@ PROFILE = {
     "workspace": lambda v: f"~/{v}",
     "port": lambda v: v,
     "keep_releases": lambda v: v,
+    "keep_models": lambda v: v,
     "after_activate": lambda v: ["echo", v],
 }
 

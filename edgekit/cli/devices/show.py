@@ -94,7 +94,7 @@ def _releases(found: OnBoard) -> list[Any]:
     if found.cache:
         size = units.size(sum(each.size_bytes for each in found.cache))
         shown.append(
-            f"kept there: {described(found.cache)} ({size}); what is used longest ago makes room when the disk is full"
+            f"kept there: {described(found.cache)} ({size}); what was used longest ago makes room when the disk is full"
         )
     return shown
 
