@@ -37,12 +37,13 @@ class Desk:
         """The glibc of the board, in words."""
         return f"the board has {self.facts.libc_version or 'an unknown one'}"
 
-    def has(self, sha256: str | None, size_bytes: int | None) -> bool:
-        """Whether our file is there, by the folder that has its hash and by its size."""
+    def has(self, sha256: str | None, size_bytes: int | None) -> str:
+        """The folder on the board that has our file, by its hash and by its size; empty: it is not there."""
         if self.present is None or sha256 is None:
-            return False
-        folder = f"runtime/{sha256[:12]}/"
-        return any(name.startswith(folder) and size == size_bytes for name, size in self.present.files.items())
+            return ""
+        folder = f"runtime/{sha256[:12]}"
+        files = self.present.files.items()
+        return folder if any(name.startswith(f"{folder}/") and size == size_bytes for name, size in files) else ""
 
     def unfit(self, supplied: Supplied) -> str:
         """Why a file of the user's cannot run on this board; empty: it can."""
@@ -69,7 +70,8 @@ class Desk:
             size_bytes=size,
             exact=True,
             source="edgekit",
-            on_board=self.has(digest, size),
+            on_board=bool(folder := self.has(digest, size)),
+            folder=folder,
         )
 
     def supplied_item(self, what: Literal["runner", "library"], supplied: Supplied) -> Item:
@@ -81,5 +83,6 @@ class Desk:
             size_bytes=supplied.size_bytes,
             exact=True,
             source="supplied",
-            on_board=self.has(supplied.sha256, supplied.size_bytes),
+            on_board=bool(folder := self.has(supplied.sha256, supplied.size_bytes)),
+            folder=folder,
         )

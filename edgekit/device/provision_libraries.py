@@ -67,7 +67,8 @@ def _published(desk: Desk, runner: Runner, offer: Offer) -> Choice:
         size_bytes=offer.size_bytes,
         exact=offer.held != "download",
         source=offer.held,
-        on_board=desk.has(offer.sha256, offer.size_bytes),
+        on_board=bool(folder := desk.has(offer.sha256, offer.size_bytes)),
+        folder=folder,
     )
     why = [*_runner_reason(desk, runner)]
     if offer.glibc_needed:

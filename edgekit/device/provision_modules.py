@@ -76,8 +76,8 @@ def _wheel_choice(desk: Desk, offer: ModuleOffer, own: str | None, own_fits: boo
     release = offer.release
     size = offer.bytes_alone if own_fits else offer.bytes_with_numpy
     digest = offer.digests[0 if own_fits else 1]
-    folder = f"runtime/{(digest or '')[:12]}/packages"
-    there = digest is not None and desk.present is not None and folder in desk.present.files
+    folder = f"runtime/{(digest or '')[:12]}"
+    there = digest is not None and desk.present is not None and f"{folder}/packages" in desk.present.files
     module = Item(
         what="module",
         name=release.module,
@@ -86,6 +86,7 @@ def _wheel_choice(desk: Desk, offer: ModuleOffer, own: str | None, own_fits: boo
         exact=digest is not None,
         source="cache" if offer.held else "download",
         on_board=there,
+        folder=folder if there else "",
     )
     numpy = Item(
         what="numpy",

@@ -21,6 +21,7 @@ class Item:
         exact: the size is that of a file which is here.
         source: ``edgekit``, ``installed``, ``cache``, ``download``, ``supplied``, or ``board``.
         on_board: it is in the workspace already, as far as name and size tell.
+        folder: of it below the workspace; empty: it is not there.
     """
 
     what: Literal["runner", "library", "module", "numpy"]
@@ -30,6 +31,7 @@ class Item:
     exact: bool
     source: Literal["edgekit", "installed", "cache", "download", "supplied", "board"]
     on_board: bool
+    folder: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from edgekit.core.events import EventSink, ignore, task
 from edgekit.core.hashing import sha256_file
 from edgekit.core.notice import Notice
 from edgekit.device import inventory
-from edgekit.device.board_cache import CachedKind
+from edgekit.device.board_cache import CachedKind, cached
 from edgekit.device.facts import mismatch
 from edgekit.device.profile import profile_paths
 from edgekit.device.provision import BoardRuntime, plan_runtime, prepare_runtime
@@ -33,7 +33,7 @@ class Provisioned:
         plan: made before anything was sent; what was there already counts as there.
         runtime: what works on the board now; None: a dry run.
         notices: what the user should know.
-        pruned: what was removed from the board's cache; None: it was not asked for.
+        pruned: what was removed from the board's cache, in a dry run what would be; None: it was not asked for.
     """
 
     plan: Plan
@@ -93,7 +93,9 @@ def provision(
             raise wrong
         plan = plan_runtime(opened, facts, runtime=wanted)
         if dry_run:
-            return Provisioned(plan=plan, runtime=None, notices=target.notices)
+            stays = {item.folder for item in plan.chosen.items} if plan.chosen else set()
+            would_go = cached(opened.workspace, but=stays) if prune and plan.chosen else None
+            return Provisioned(plan=plan, runtime=None, notices=target.notices, pruned=would_go)
         with reach.lock(opened, on_event) as restored:
             ready = prepare_runtime(opened, facts, runtime=wanted, on_event=on_event)
             made_room = opened.cache.notices

@@ -44,6 +44,11 @@ def test_a_board_is_provisioned_and_edgekit_removed_again(edgekit, sshd_board: S
     (kind,) = edgekit("devices", "show", "pi4", "--json").document["cache"]
     assert (kind["kind"], kind["count"]) == ("runtimes", 2)
     assert "kept there: 2 runtime files" in " ".join(edgekit("devices", "show", "pi4").out.split())
+    would = edgekit("devices", "provision", "pi4", "--runtime", "native", "--prune", "--dry-run")
+    assert "would go from its cache: 1 runtime file (" in " ".join(would.out.split())  # the runner in Python
+    assert "to do it: edgekit devices provision pi4 --runtime native --prune" in " ".join(would.out.split())
+    would = edgekit("devices", "provision", "pi4", "--prune", "--dry-run", "--json").document
+    assert (would["dry_run"], would["pruned"]) == (True, [])
     pruned = edgekit("devices", "provision", "pi4", "--prune", "--json")
     assert (pruned.status, pruned.document["pruned"]) == (0, [])
     gone = edgekit("devices", "provision", "pi4", "--remove")

@@ -208,11 +208,15 @@ def test_the_user_sees_the_cache_and_empties_it_but_for_the_runtime(sshd_board: 
     benchmark(model, device="pi4", plan=QUICK)
     before = {each.kind: each for each in on_board("pi4").cache}
     assert (before["models"].count, before["samples"].count) == (1, 1)
+    would = provision("pi4", prune=True, dry_run=True)
+    assert [(each.kind, each.count) for each in would.pruned or ()] == [("models", 1), ("samples", 1)]
+    assert {each.kind: each for each in on_board("pi4").cache} == before
     done = provision("pi4", prune=True)
     assert [(each.kind, each.count) for each in done.pruned or ()] == [("models", 1), ("samples", 1)]
     assert on_board("pi4").cache == (before["runtimes"],)
     assert provision("pi4", prune=True).pruned == ()
     assert provision("pi4").pruned is None
+    assert provision("pi4", dry_run=True).pruned is None
     (measured,) = benchmark(model, device="pi4", plan=QUICK)
     assert measured.latency.median_ns
 

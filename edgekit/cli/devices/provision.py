@@ -54,7 +54,7 @@ def provision(
     from edgekit.core.errors import UsageError
     from edgekit.verbs import provision as verb
 
-    _check(name, dry_run + download_only + remove + prune > 1, download_only, (abi, libc_version, python))
+    _check(name, (dry_run or prune) + download_only + remove > 1, download_only, (abi, libc_version, python))
     if download_only:
         if library or benchmark_model:
             raise UsageError("--library and --benchmark-model are for a board, not for --download-only")
@@ -84,7 +84,7 @@ def _check(name: str | None, several: bool, download_only: bool, only: tuple[str
     from edgekit.core.errors import UsageError
 
     if several:
-        raise UsageError("--dry-run, --download-only, --prune and --remove exclude each other")
+        raise UsageError("--download-only, --remove, and --dry-run or --prune exclude each other")
     if any(only) and not download_only:
         raise UsageError("--abi, --libc-version and --python are for --download-only: a board says them itself")
     if name is None and not (download_only and only[0]):
@@ -115,7 +115,11 @@ def _tables(done: Provisioned) -> list[Any]:
         if done.pruned is not None:
             shown.append(_pruned(done.pruned))
     elif chosen is not None:
-        shown.append(f"nothing was sent; to do it: edgekit devices provision {plan.board}")
+        if done.pruned is not None:
+            shown.append(_would_go(done.pruned))
+        how = f" --runtime {plan.wanted}" if plan.wanted != "auto" else ""
+        how += " --prune" if done.pruned is not None else ""
+        shown.append(f"nothing was sent; to do it: edgekit devices provision {plan.board}{how}")
     else:
         shown.append(f"what helps: {plan.hint}")
     return shown
@@ -129,6 +133,14 @@ def _pruned(gone: tuple[CachedKind, ...]) -> str:
     return (
         f"gone from its cache: {described(gone)} ({units.size(sum(each.size_bytes for each in gone))}); releases stay"
     )
+
+
+def _would_go(cache: tuple[CachedKind, ...]) -> str:
+    from edgekit.device.board_cache import described
+
+    if not cache:
+        return "nothing would go from its cache"
+    return f"would go from its cache: {described(cache)} ({units.size(sum(each.size_bytes for each in cache))})"
 
 
 def _decision(chosen: Choice | None) -> list[tuple[str, object]]:
