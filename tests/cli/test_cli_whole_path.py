@@ -320,7 +320,6 @@ def on_arm(tmp_path_factory: pytest.TempPathFactory, steps_of_the_example: Path,
 
 
 @pytest.mark.board
-@pytest.mark.slow
 def test_the_whole_job_is_done_on_an_emulated_board_and_its_times_are_called_emulated(on_arm: Edgekit, arm64_board):
     ran = on_arm("deploy", "--device", "pi4", "--quick", "--json")
     assert ran.status in (0, 8), ran.err
