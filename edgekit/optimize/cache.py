@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -15,10 +14,11 @@ from typing import Any
 
 from edgekit.core.decode import to_json
 from edgekit.core.errors import UsageError
+from edgekit.core.files import alone
 from edgekit.core.hashing import sha256_json
 
 _RECORD = "step.json"
-_ATTEMPTS = 10
+_REPLACED = ".replaced"
 _ROOM = "free some space, or set EDGEKIT_HOME to a folder that you can write to"
 _ABANDONED_S = 2 * 24 * 3600.0  # no step may take that long
 
@@ -92,21 +92,14 @@ class StepCache:
             _unfinished.discard(work)
 
     def _put_in_place(self, work: Path, final: Path, name: str, key: Any) -> None:
-        """Renames; another run may be doing the same at this moment."""
-        for attempt in range(_ATTEMPTS):
-            if self.lookup(name, key) is not None:  # it was quicker, and its result is in use already
+        """Renames, one run at a time: what another run was quicker to put there is in use already and stays."""
+        with alone(self.root.with_name(f"{self.root.name}.lock")):
+            if self.lookup(name, key) is not None:
                 return
             with suppress(FileNotFoundError):
-                os.replace(final, work / f".replaced-{attempt}")  # noqa: PTH105 - a folder onto a new name, atomically
-            try:
-                work.replace(final)
-            except OSError:
-                if attempt == _ATTEMPTS - 1:
-                    raise
-                continue
-            for replaced in final.glob(".replaced-*"):
-                shutil.rmtree(replaced, ignore_errors=True)
-            return
+                final.replace(work / _REPLACED)
+            work.replace(final)
+            shutil.rmtree(final / _REPLACED, ignore_errors=True)
 
     def _sweep(self) -> None:
         """Removes what runs that were killed have left behind, once nobody can be working there any more."""

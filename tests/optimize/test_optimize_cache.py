@@ -132,6 +132,26 @@ def test_two_runs_that_make_the_same_step_at_once_both_succeed(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_what_a_run_was_given_is_not_replaced_by_a_slower_one(tmp_path):
+    looked, made = threading.Event(), threading.Event()
+
+    class Stalling(StepCache):
+        def lookup(self, name, key):
+            found = super().lookup(name, key)
+            looked.set()
+            made.wait(0.5)  # the other run ends here, if nothing holds it
+            return found
+
+    slow = threading.Thread(target=make, args=(Stalling(tmp_path), "slow"))
+    slow.start()
+    looked.wait()
+    folder = make(StepCache(tmp_path), "quick")
+    given = folder.stat().st_ino
+    made.set()
+    slow.join()
+    assert folder.stat().st_ino == given
+
+
 def test_a_killed_run_leaves_no_step_behind(tmp_path):
     code = (
         "import os, signal, sys\nfrom pathlib import Path\nfrom edgekit.optimize.cache import StepCache\n"
