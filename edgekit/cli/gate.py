@@ -82,35 +82,36 @@ def gate(
     files = {_name(one): one for one in candidates}
     writes = Files(junit=junit, summary=summary, candidates=files, fail_open=on_inconclusive == "fail")
     writes.check()
-    store = open_store()
-    baselines.check_names(candidates)
-    released = [str(one) for one in baseline] == [baselines.CURRENT]
-    if accept and released:
-        hint = f"edgekit deploy {candidates[0]} --device {names[0]}  makes it the current release"
-        raise UsageError("--accept puts files in place; what is current on a board is deployed", hint=hint)
-    placed = {} if released else dict(zip(candidates, baselines.places(candidates, baseline), strict=True))
-    first = [one for one, place in placed.items() if accept and not place.exists()]
-    left = [one for one in candidates if one not in first]
-    if accept:
-        baselines.check_acceptable(placed)
-    opened = baselines.pair_up(left, baselines.CURRENT if released else [placed[one] for one in left])
-    if data is None and any(preprocessing.arguments().values()):
-        out.say("nothing is scored now (no --data): what the manifests say is compared, and preprocessing is not used")
-    compared: list[Comparison] = []
-    outcomes: tuple[BoardOutcome[BoardGate], ...] = ()
-    if opened:
-        work = gating(
-            opened,
-            boards=len(names),
-            limits=limits,
-            score=None if data is None else scoring(data, preprocessing.arguments(), metric=metric),
-            num_threads=threads,
-            plan=chosen,
-            runtime=runtime,
-            on_event=out.on_event,
-            on_compared=compared.append,
-        )
-        outcomes = _outcomes(names, work, reach, out)
+    with writes.of_an_error(out):
+        store = open_store()
+        baselines.check_names(candidates)
+        released = [str(one) for one in baseline] == [baselines.CURRENT]
+        if accept and released:
+            hint = f"edgekit deploy {candidates[0]} --device {names[0]}  makes it the current release"
+            raise UsageError("--accept puts files in place; what is current on a board is deployed", hint=hint)
+        placed = {} if released else dict(zip(candidates, baselines.places(candidates, baseline), strict=True))
+        first = [one for one, place in placed.items() if accept and not place.exists()]
+        left = [one for one in candidates if one not in first]
+        if accept:
+            baselines.check_acceptable(placed)
+        opened = baselines.pair_up(left, baselines.CURRENT if released else [placed[one] for one in left])
+        if data is None and any(preprocessing.arguments().values()):
+            out.say("nothing is scored now (no --data): the manifests' scores are compared, preprocessing is not used")
+        compared: list[Comparison] = []
+        outcomes: tuple[BoardOutcome[BoardGate], ...] = ()
+        if opened:
+            work = gating(
+                opened,
+                boards=len(names),
+                limits=limits,
+                score=None if data is None else scoring(data, preprocessing.arguments(), metric=metric),
+                num_threads=threads,
+                plan=chosen,
+                runtime=runtime,
+                on_event=out.on_event,
+                on_compared=compared.append,
+            )
+            outcomes = _outcomes(names, work, reach, out)
     order = [(name, _name(one)) for name in names for one in candidates]
     compared.sort(key=lambda one: order.index((one.device, one.candidate.model.name)))
     also = [*_without_baseline(names, first), *_not_compared(outcomes, compared, [_name(one) for one in left])]

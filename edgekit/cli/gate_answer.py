@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,30 +47,54 @@ class Files:
             if path is not None:
                 check_writable(path)
 
+    @contextmanager
+    def of_an_error(self, out: Output) -> Iterator[None]:
+        """Within the block an error is written to the files too: it ends the gate before there is anything to judge."""
+        from edgekit.core.errors import EdgekitError
+        from edgekit.report.github import refused_command, refused_summary
+        from edgekit.report.junit import refused_xml
+
+        try:
+            yield
+        except EdgekitError as error:
+            for failed in self._write(refused_xml(error), refused_summary(error)):
+                out.complain(failed)
+            self._annotate([refused_command(error)], out)
+            raise
+
     def write(self, found: Gate, out: Output) -> list[EdgekitError]:
         """JUnit XML, the step's summary, and annotations where GitHub runs us; what could not be written after all."""
-        from edgekit.core import files
-        from edgekit.core.errors import UsageError
         from edgekit.report.github import step_summary, workflow_commands
         from edgekit.report.junit import junit_xml
+
+        failed = self._write(junit_xml(found, fail_inconclusive=self.fail_open), step_summary(found))
+        files = {name: str(path) for name, path in self._candidates.items()}
+        self._annotate(workflow_commands(found, files, fail_inconclusive=self.fail_open), out)
+        return failed
+
+    def _write(self, junit: bytes, summary: str) -> list[EdgekitError]:
+        from edgekit.core import files
+        from edgekit.core.errors import UsageError
 
         failed: list[EdgekitError] = []
         if self._junit is not None:
             try:
-                files.write_bytes(self._junit, junit_xml(found, fail_inconclusive=self.fail_open))
+                files.write_bytes(self._junit, junit)
             except UsageError as error:
                 failed.append(error)
         if self._summary is not None:
             try:
                 with self._summary.open("a", encoding="utf-8") as stream:  # what other steps have written stays
-                    stream.write(step_summary(found))
+                    stream.write(summary)
             except OSError as error:
                 failed.append(UsageError(f"cannot write {self._summary}: {error.strerror}"))
-        if os.environ.get("GITHUB_ACTIONS") == "true":
-            candidates = {name: str(path) for name, path in self._candidates.items()}
-            for line in workflow_commands(found, candidates, fail_inconclusive=self.fail_open):
-                out.line(line)
         return failed
+
+    @staticmethod
+    def _annotate(lines: Sequence[str], out: Output) -> None:
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            for line in lines:
+                out.line(line)
 
 
 def answer(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from edgekit.core.errors import EdgekitError
 from edgekit.measure.gate import Gate
 from edgekit.measure.gate_checks import Check, Outcome
 from edgekit.report import words
@@ -40,6 +41,17 @@ def step_summary(gate: Gate) -> str:
         lines += [f"* {markdown(text)}" for text in map(why, looked.checks) if text]
         lines += ["", f"<sub>{markdown(looked.circumstances)}</sub>", ""] if looked.circumstances else [""]
     return "\n".join(lines)
+
+
+def refused_summary(error: EdgekitError) -> str:
+    """Markdown of a gate that did not come to any board: what is wrong, and what helps."""
+    lines = [f"### {SIGNS['invalid']} edgekit gate: nothing was measured", "", markdown(error.message), ""]
+    return "\n".join([*lines, markdown(error.hint), ""] if error.hint else lines)
+
+
+def refused_command(error: EdgekitError) -> str:
+    """The annotation of a gate that did not come to any board."""
+    return f"::error title={_property('edgekit gate: nothing was measured')}::{_data(error.message)}"
 
 
 def workflow_commands(gate: Gate, files: Mapping[str, str], *, fail_inconclusive: bool) -> list[str]:

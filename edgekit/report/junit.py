@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
+from edgekit.core.errors import EdgekitError
 from edgekit.core.version import VERSION
 from edgekit.measure.gate import Gate
 from edgekit.measure.gate_checks import Check
@@ -31,6 +32,23 @@ def junit_xml(gate: Gate, *, fail_inconclusive: bool) -> bytes:
     root = ElementTree.Element("testsuites", {"name": "edgekit gate", **_counts(gate.checks, fail_inconclusive)})
     for looked in groups:
         _suite(root, gate, looked, fail_inconclusive)
+    return _document(root)
+
+
+def refused_xml(error: EdgekitError) -> bytes:
+    """The document of a gate that did not come to any board, UTF-8: one test case, and the error."""
+    counts = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0"}
+    root = ElementTree.Element("testsuites", {"name": "edgekit gate", **counts})
+    suite = ElementTree.SubElement(root, "testsuite", {"name": "edgekit gate", **counts})
+    case = ElementTree.SubElement(suite, "testcase", name="gate", classname="edgekit")
+    message = _text(error.message)
+    ElementTree.SubElement(case, "error", message=message, type=type(error).__name__).text = _text(
+        f"{error.message}; {error.hint}" if error.hint else error.message
+    )
+    return _document(root)
+
+
+def _document(root: ElementTree.Element) -> bytes:
     ElementTree.indent(root)
     text = ElementTree.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'.encode()

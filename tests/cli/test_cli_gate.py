@@ -161,6 +161,24 @@ def test_a_single_board_that_cannot_be_used_ends_with_5_and_every_file_is_writte
     assert "board of kws on pi4" in annotation
 
 
+def test_an_error_before_any_board_is_in_every_file_too(edgekit: Edgekit, model: Path) -> None:
+    ran = edgekit(
+        *("gate", "no such <model>.tflite", "--baseline", model, "--junit", "gate.xml", "--summary", "gate.md"),
+        env={"GITHUB_ACTIONS": "true"},
+    )
+    refused(ran, 4, "no such file")
+    root = ElementTree.parse(edgekit.folder / "gate.xml").getroot()
+    assert (root.tag, root.attrib["tests"], root.attrib["errors"]) == ("testsuites", "1", "1")
+    (error,) = root.iter("error")
+    assert error.attrib["type"] == "ModelError"
+    assert "no such <model>.tflite" in error.attrib["message"]
+    summary = (edgekit.folder / "gate.md").read_text()
+    assert "edgekit gate: nothing was measured" in summary
+    assert "<model>" not in summary  # a tag, otherwise
+    (annotation,) = [line for line in ran.err.splitlines() if line.startswith("::error ")]
+    assert "no such <model>.tflite" in annotation
+
+
 @pytest.mark.parametrize("layers", [2, 12])
 def test_the_other_boards_are_gated_all_the_same_and_a_regression_there_outranks_the_board(
     short: Edgekit, model: Path, layers: int
