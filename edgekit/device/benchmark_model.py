@@ -12,7 +12,8 @@ from edgekit.device.connect import Device
 from edgekit.device.facts import Facts
 from edgekit.device.transport.protocol import Completed
 from edgekit.runner.benchmark_model import as_extra, read_report, statistic
-from edgekit.runner.protocol import Conditions, Job, MemoryPhase, RuntimeUsed, Trial
+from edgekit.runner.conditions import Conditions
+from edgekit.runner.protocol import Job, MemoryPhase, RuntimeUsed, Trial
 
 if TYPE_CHECKING:
     from edgekit.device.provision import BoardRuntime

@@ -11,7 +11,7 @@ from edgekit.device.connect import Device
 from edgekit.device.facts import current_sensors
 from edgekit.device.facts_script import script_now
 from edgekit.device.profile import Profile
-from edgekit.runner.protocol import Conditions
+from edgekit.runner.conditions import Conditions
 
 
 def read_now(device: Device, profile: Profile, *, timeout_s: float = 30.0) -> Conditions:

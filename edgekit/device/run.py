@@ -17,7 +17,8 @@ from edgekit.device.connect import Device
 from edgekit.device.provision import BoardRuntime
 from edgekit.device.random_inputs import random_inputs
 from edgekit.runner.answer import read_answer, read_profile, read_trial
-from edgekit.runner.protocol import Description, Job, Profile, SensorSources, Trial
+from edgekit.runner.conditions import SensorSources
+from edgekit.runner.protocol import Description, Job, Profile, Trial
 
 __all__ = [
     "PushedSamples",

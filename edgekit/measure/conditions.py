@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from edgekit.measure.reason import Reason, invalid
-from edgekit.runner.protocol import Conditions, Trial
+from edgekit.runner.conditions import Conditions
+from edgekit.runner.protocol import Trial
 
 # `vcgencmd get_throttled`: the low bits say what is so now, the same bits 16 higher what has been so since they were
 # last cleared, which the kernel's own driver does every two seconds. So only the low ones decide.

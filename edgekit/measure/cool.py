@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edgekit.measure.conditions import LIVE_BITS, THERMAL_STATUS, BoardLimits, bit_names
-from edgekit.runner.protocol import Conditions
+from edgekit.runner.conditions import Conditions
 
 #: so much above its temperature at rest a board still counts as rested
 ABOVE_IDLE_C = 5.0

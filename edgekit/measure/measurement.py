@@ -17,7 +17,8 @@ from edgekit.measure.plan import Plan
 from edgekit.measure.reason import Reason
 from edgekit.measure.samples import Samples
 from edgekit.measure.verdict import Status, judge
-from edgekit.runner.protocol import Conditions, RuntimeUsed, Trial
+from edgekit.runner.conditions import Conditions
+from edgekit.runner.protocol import RuntimeUsed, Trial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

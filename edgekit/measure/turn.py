@@ -16,7 +16,8 @@ from edgekit.measure.conditions import BoardLimits, passing
 from edgekit.measure.cool import CoolGate
 from edgekit.measure.plan import Plan
 from edgekit.measure.samples import Repeated, Samples, short_of
-from edgekit.runner.protocol import Conditions, Job, Trial
+from edgekit.runner.conditions import Conditions
+from edgekit.runner.protocol import Job, Trial
 
 Run = Callable[[Job, float], Trial]
 Mode = Literal["latency", "memory"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 
-from edgekit.runner.protocol import Conditions, During, Trial
+from edgekit.runner.conditions import Conditions, During
+from edgekit.runner.protocol import Trial
 
 PHASES = ("start", "library", "model", "init", "first", "steady")
 

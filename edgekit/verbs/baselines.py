@@ -92,7 +92,7 @@ def current_release(board: Board, candidate: Artifact, folder: Path) -> Artifact
     from edgekit.core.artifact import SCHEMA, manifest_path, open_artifact
     from edgekit.core.errors import DeviceError
     from edgekit.core.hashing import sha256_file
-    from edgekit.device import releases
+    from edgekit.device import released, releases
 
     device = board.device
     current, _ = releases.state(device.workspace, candidate.name)
@@ -101,7 +101,7 @@ def current_release(board: Board, candidate: Artifact, folder: Path) -> Artifact
             f"{device.name} has no current release of {candidate.name} to compare with",
             hint=f"edgekit deploy {candidate.path} --device {device.name}  makes it the first one",
         )
-    there = f"{releases.FOLDER}/{candidate.name}/{current}"
+    there = f"{released.FOLDER}/{candidate.name}/{current}"
     model = folder / f"{candidate.name}.tflite"
     device.transport.pull(device.workspace.path(f"{there}/model.tflite"), model, limit_bytes=_MOST_BYTES)
     if not sha256_file(model).startswith(current):

@@ -20,7 +20,7 @@ from edgekit.device.provision import BoardRuntime, RuntimeName, prepare_runtime
 from edgekit.device.target import Target, resolve
 from edgekit.device.tune import restore, tuned
 from edgekit.measure.conditions import BoardLimits
-from edgekit.runner.protocol import Conditions
+from edgekit.runner.conditions import Conditions
 
 Ask = Callable[[str], str] | None
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from edgekit.measure.measurement import MeasuredModel, Measurement, System
     from edgekit.measure.samples import Samples
     from edgekit.measure.turn import Run
-    from edgekit.runner.protocol import Job, SensorSources
+    from edgekit.runner.conditions import SensorSources
+    from edgekit.runner.protocol import Job
     from edgekit.verbs.boards import Board
 
 #: ops with tensors that outlive a run
@@ -216,7 +217,7 @@ def weight_cache_path(board: Board, pushed: PushedModel) -> str:
 
 def _sources(sensors: Sensors) -> SensorSources:
     """A profile's sensors, as the runner takes them."""
-    from edgekit.runner.protocol import SensorSource, SensorSources
+    from edgekit.runner.conditions import SensorSource, SensorSources
 
     found = {
         name: SensorSource(argv=sensor.command, file=sensor.file, zone=sensor.zone, scale=sensor.scale)

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from edgekit.core.events import EventSink
     from edgekit.device.board_cache import CachedKind
     from edgekit.device.connect import Device
-    from edgekit.device.releases import Deployed, Release
+    from edgekit.device.released import Deployed
+    from edgekit.device.releases import Release
     from edgekit.verbs.boards import Reach
 
 
@@ -80,7 +81,7 @@ def on_board(device: str, *, reach: Reach | None = None) -> OnBoard:
     Raises:
         DeviceError: the board does not answer.
     """
-    from edgekit.device import releases
+    from edgekit.device import released
     from edgekit.device.board_cache import cached
     from edgekit.device.connect import connect
     from edgekit.verbs.boards import Reach
@@ -89,8 +90,8 @@ def on_board(device: str, *, reach: Reach | None = None) -> OnBoard:
     with connect(way.target(device), ask=way.ask, timeout_s=_PATIENCE_S) as board:
         workspace = board.workspace
         return OnBoard(
-            models=releases.deployed(workspace),
-            runtimes=releases.runtimes(workspace),
+            models=released.deployed(workspace),
+            runtimes=released.runtimes(workspace),
             workspace=workspace.root,
             cache=cached(workspace),
         )
@@ -98,11 +99,11 @@ def on_board(device: str, *, reach: Reach | None = None) -> OnBoard:
 
 def _named(board: Device, name: str | None) -> str:
     from edgekit.core.errors import DeviceError, UsageError
-    from edgekit.device import releases
+    from edgekit.device import released
 
     if name is not None:
         return name
-    known = releases.names(board.workspace)
+    known = released.names(board.workspace)
     if not known:
         raise DeviceError(f"{board.name}: nothing is deployed there", hint=f"edgekit deploy --device {board.name}")
     if len(known) > 1:

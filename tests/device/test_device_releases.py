@@ -11,7 +11,7 @@ from sshd_board import ROOT
 
 from edgekit.core.artifact import Artifact
 from edgekit.core.errors import DeviceError, TransferError
-from edgekit.device import releases
+from edgekit.device import released, releases
 from edgekit.device.connect import connect
 from edgekit.device.target import resolve
 from edgekit.device.transport.local import LocalTransport
@@ -49,7 +49,7 @@ def test_a_published_release_is_not_active(device, artifact):
     assert release.sha256.startswith(release.id)
     assert device.transport.run(["cat", release.model_path]).stdout == b"one"
     assert releases.state(device.workspace, "digits") == (None, None)
-    assert releases.names(device.workspace) == ()
+    assert released.names(device.workspace) == ()
 
 
 def test_an_activated_release_is_current_and_the_old_one_previous(device, artifact):
@@ -59,7 +59,7 @@ def test_an_activated_release_is_current_and_the_old_one_previous(device, artifa
     assert second.previous == first.id
     assert releases.state(device.workspace, "digits") == (second.id, first.id)
     assert (link(device, second, "current"), link(device, second, "previous")) == (second.id, first.id)
-    assert releases.names(device.workspace) == ("digits",)
+    assert released.names(device.workspace) == ("digits",)
 
 
 def test_activating_twice_keeps_the_previous_release(device, artifact):
@@ -184,7 +184,7 @@ def test_f23_odd_model_names_are_taken_literally(device, artifact, name):
     first, second = deploy(device, artifact(name=name)), deploy(device, artifact(name=name))
     assert releases.state(device.workspace, name) == (second.id, first.id)
     assert releases.rollback(device.workspace, name).id == first.id
-    assert releases.names(device.workspace) == (name,)
+    assert released.names(device.workspace) == (name,)
 
 
 def test_f23_a_model_name_with_a_slash_is_refused(device):
@@ -286,7 +286,7 @@ def test_f30_going_back_restores_both_links_and_marks_the_failed_release(device,
     releases.put_back(device.workspace, "digits", before, failed=c.id, report={"reason": "it's $(bad)"})
     assert releases.state(device.workspace, "digits") == (b.id, a.id)
     assert device.transport.run(["cat", f"{c.path}/failed"]).text == '{"reason": "it\'s $(bad)"}\n'
-    (listed,) = releases.deployed(device.workspace)
+    (listed,) = released.deployed(device.workspace)
     assert {release.id: release.state for release in listed.releases} == {
         a.id: "previous",
         b.id: "current",
@@ -301,7 +301,7 @@ def test_f33_failed_releases_do_not_pile_up(device, artifact):
     for _ in range(4):
         bad = releases.publish(device.workspace, artifact())
         releases.put_back(device.workspace, "digits", (good.id, None), failed=bad.id, report={}, keep=2)
-    (listed,) = releases.deployed(device.workspace)
+    (listed,) = released.deployed(device.workspace)
     assert len(listed.releases) <= 3
     assert listed.current == good.id
 
@@ -376,7 +376,7 @@ def test_releases_are_listed_with_size_date_and_state(device, artifact):
     a = deploy(device, artifact(b"a" * 10))
     b = deploy(device, artifact(b"b" * 20))
     c = releases.publish(device.workspace, artifact(b"c" * 30))
-    (model,) = releases.deployed(device.workspace)
+    (model,) = released.deployed(device.workspace)
     assert (model.name, model.current, model.previous) == ("digits", b.id, a.id)
     assert model.stable_path == b.stable_path
     found = {release.id: (release.state, release.size_bytes) for release in model.releases}
@@ -385,13 +385,13 @@ def test_releases_are_listed_with_size_date_and_state(device, artifact):
 
 
 def test_a_board_without_releases_lists_none(device):
-    assert releases.deployed(device.workspace) == ()
-    assert releases.runtimes(device.workspace) == ()
+    assert released.deployed(device.workspace) == ()
+    assert released.runtimes(device.workspace) == ()
 
 
 def test_what_is_no_listing_is_left_out():
     text = "noise\nmodel - - a\nrelease xyz 1 2 activated -\nmodel ../.. - b\nrelease 0123456789ab 5 - - failed\n"
-    a, b = releases.parse_deployed(text, "/w/releases")
+    a, b = released.parse_deployed(text, "/w/releases")
     assert (a.name, a.current, a.releases) == ("a", None, ())
     assert (b.current, b.releases[0].state, b.releases[0].since_s) == (None, "failed", None)
 
@@ -433,7 +433,7 @@ def test_the_scripts_run_in_the_shells_and_with_the_tools_of_boards(shell, tools
     assert releases.rollback(workspace, "digits").id == b.id
     c = releases.activate(workspace, releases.publish(workspace, artifact(b"c")))
     releases.put_back(workspace, "digits", (b.id, a.id), failed=c.id, report={"stage": "smoke"})
-    (model,) = releases.deployed(workspace)
+    (model,) = released.deployed(workspace)
     states = {release.id: release.state for release in model.releases}
     assert states == {b.id: "current", a.id: "previous", c.id: "failed"}
     assert all(release.since_s for release in model.releases)

@@ -8,7 +8,8 @@ from typing import Any
 
 from synthetic_trials import CALM, make_memory_trial, make_trial
 
-from edgekit.runner.protocol import Conditions, Job, Trial
+from edgekit.runner.conditions import Conditions
+from edgekit.runner.protocol import Job, Trial
 
 
 @dataclass

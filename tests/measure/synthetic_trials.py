@@ -9,7 +9,8 @@ import numpy
 
 from edgekit.measure.plan import Plan, make_plan
 from edgekit.measure.samples import Samples
-from edgekit.runner.protocol import Conditions, During, Job, MemoryPhase, RuntimeUsed, Trial
+from edgekit.runner.conditions import Conditions, During
+from edgekit.runner.protocol import Job, MemoryPhase, RuntimeUsed, Trial
 
 SHA = "5e" * 32
 RUNTIME = RuntimeUsed(name="LiteRT C API", version="2.3.0", delegate="XNNPACK", fully_delegated=True)

@@ -14,7 +14,7 @@ from edgekit.measure.conditions import BoardLimits
 from edgekit.measure.cool import CoolGate, cool_gate
 from edgekit.measure.plan import make_plan
 from edgekit.measure.verdict import judge
-from edgekit.runner.protocol import Conditions
+from edgekit.runner.conditions import Conditions
 
 LIMITS = BoardLimits(temperature_limit_c=80.0)
 PLAN = make_plan(processes=4)

@@ -6,7 +6,8 @@ import pytest
 
 from edgekit.core.errors import DeviceError
 from edgekit.measure.profile import op_times
-from edgekit.runner.protocol import Conditions, Profile, ProfiledOp, RuntimeUsed
+from edgekit.runner.conditions import Conditions
+from edgekit.runner.protocol import Profile, ProfiledOp, RuntimeUsed
 
 NOTHING = Conditions(
     temperature_c=None,

@@ -13,7 +13,8 @@ from edgekit.measure.conditions import BoardLimits, passing
 from edgekit.measure.plan import make_plan
 from edgekit.measure.samples import Repeated, Samples
 from edgekit.measure.verdict import Verdict, judge
-from edgekit.runner.protocol import Conditions, During, Reading, Trial
+from edgekit.runner.conditions import Conditions, During, Reading
+from edgekit.runner.protocol import Trial
 
 
 def codes(verdict: Verdict) -> list[str]:

@@ -12,7 +12,7 @@ from edgekit.measure.measurement import MeasuredModel, Measurement, measurement_
 from edgekit.measure.plan import make_plan
 from edgekit.measure.samples import Repeated, Samples
 from edgekit.results.store import Store
-from edgekit.runner.protocol import During, Reading
+from edgekit.runner.conditions import During, Reading
 
 FLOAT, INT8, OTHER = "f0" * 32, "18" * 32, "0e" * 32
 SOURCE = "5c" * 32

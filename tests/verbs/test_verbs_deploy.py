@@ -20,7 +20,7 @@ from edgekit.core.artifact import Artifact, TensorData, TensorSpec
 from edgekit.core.errors import BusyError, DeviceError, EdgekitError, UsageError
 from edgekit.core.places import config_dir
 from edgekit.device import run as board_run
-from edgekit.device.releases import Deployed
+from edgekit.device.released import Deployed
 from edgekit.measure.plan import Plan
 from edgekit.verbs.rollback import on_board
 

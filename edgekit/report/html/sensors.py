@@ -11,7 +11,8 @@ from edgekit.measure import pace
 from edgekit.measure.conditions import throttling
 from edgekit.report import words
 from edgekit.report.html import plots
-from edgekit.runner.protocol import Conditions, Reading, Trial
+from edgekit.runner.conditions import Conditions, Reading
+from edgekit.runner.protocol import Trial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

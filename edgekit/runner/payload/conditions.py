@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def conditions() -> Record:
-    """The state of the board: the fields of ``protocol.Conditions``."""
+    """The state of the board: the fields of ``edgekit.runner.conditions.Conditions``."""
     memory = counters("/proc/meminfo")
     try:
         load = os.getloadavg()[0]

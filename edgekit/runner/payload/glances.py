@@ -69,7 +69,7 @@ class Glances:
             self.keep_every *= 2
 
     def record(self) -> Record:
-        """The fields of ``protocol.During`` but for the loop's own."""
+        """The fields of ``edgekit.runner.conditions.During`` but for the loop's own."""
         slowest, fastest = self.clocks or self.frequencies or (None, None)
         return {
             "glances": self.count,

@@ -66,7 +66,7 @@ class Sampler:
         self.began = time.monotonic_ns()
 
     def end(self) -> Record:
-        """The measured loop has ended: the fields of ``protocol.During``."""
+        """The measured loop has ended: the fields of ``edgekit.runner.conditions.During``."""
         found = self.glances.record()
         if self.pid:
             os.close(self.go)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from .kinds import Record
 
-SENSORS: Record = {}  # the board's own, as the job names them: protocol.SensorSources
+SENSORS: Record = {}  # the board's own, as the job names them: edgekit.runner.conditions.SensorSources
 
 
 def celsius(text: Optional[str], scale: float = 1.0) -> Optional[float]:
