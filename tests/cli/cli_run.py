@@ -184,7 +184,7 @@ class Running:
         """What a terminal does on Ctrl-C, or something else with another signal; and how the command ended then."""
         os.killpg(self.process.pid, signalled)
         status = self.process.wait(timeout=SOON_S)
-        self._threads[0].join(timeout=10)
+        self._threads[0].join(timeout=60)
         assert self.process.stdout is not None
         return Ran(status, self.process.stdout.read().decode(), self.err)
 

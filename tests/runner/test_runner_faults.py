@@ -59,7 +59,7 @@ def test_f54_a_run_that_a_signal_ends_is_told_by_its_cause_with_the_last_words(n
     with runner.started(request_of(min_s=30.0, max_s=30.0, time_limit_s=50)) as process:
         said = last_words(process, b"XNNPACK")
         process.send_signal(number)
-        stdout, stderr = process.communicate(timeout=20)
+        stdout, stderr = process.communicate(timeout=60)
     error = refused(Ended(as_a_shell_tells(process.returncode), stdout, said + stderr))
     assert type(error) is DeviceError
     assert ENDS[number] in error.message

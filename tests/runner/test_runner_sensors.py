@@ -239,7 +239,7 @@ def test_the_sampler_and_its_programs_end_with_the_runner(number, runner, reques
         started = [*children(process.pid), int(hangs.read_text())]
         assert len(started) == 2
         process.send_signal(number)
-        process.wait(timeout=10)
+        process.wait(timeout=60)
         for _ in range(200):
             if not any(map(is_there, started)):
                 break
