@@ -203,8 +203,19 @@ def test_no_key_at_all_is_said(sshd_board):
 
 def test_a_key_that_is_no_key_is_said(sshd_board, tmp_path):
     (tmp_path / "key").write_text("not a key")
+    (tmp_path / "key").chmod(0o600)
     error = fails(AuthenticationError, "was not let in", identity_file=tmp_path / "key")
     assert "not a private key" in error.hint
+
+
+def test_a_key_that_other_users_may_read_is_not_used_as_with_ssh(sshd_board, tmp_path):
+    open_to_all = tmp_path / "key"
+    open_to_all.write_bytes(sshd_board.key.read_bytes())
+    open_to_all.chmod(0o640)
+    error = fails(AuthenticationError, "no key was found", identity_file=open_to_all)
+    assert f"`chmod 600 {open_to_all}`" in error.hint
+    open_to_all.chmod(0o600)
+    assert works(identity_file=open_to_all)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import copy
+import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -193,6 +194,10 @@ class _Attempt:
         """A private key, or None where it is encrypted and cannot be opened now, or is of no use."""
         paramiko = load()
         try:
+            about = path.stat()
+            if about.st_uid == os.getuid() and about.st_mode & 0o077:  # as ssh: others may have read it
+                self.notes.append(f"{path} is not used: other users have access to it; `chmod 600 {path}`")
+                return None
             if ask is None:
                 return paramiko.PKey.from_path(str(path))
             secret = ask(f"passphrase of {path}: ")
