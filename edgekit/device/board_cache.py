@@ -171,8 +171,9 @@ class BoardCache:
         """What was removed to make room, if anything was."""
         if not self._removed:
             return ()
-        size = units.size(sum(each.size_bytes for each in self.removed))
-        message = f"{self._name}: {described(self.removed)}, used longest ago, made room on its disk ({size})"
+        message = (
+            f"{self._name}: {described(self.removed)}, used longest ago, made room on its disk ({_size(self.removed)})"
+        )
         return (Notice(code="made-room", message=message, hint="what is needed again is sent again"),)
 
 
@@ -191,11 +192,20 @@ def cached(workspace: Workspace, *, but: Collection[str] = ()) -> tuple[CachedKi
     return _summed([(size, entry) for size, entry in found if entry not in but])
 
 
+def amount(kinds: tuple[CachedKind, ...]) -> str:
+    """``3 models, 1 runtime file (12 MB)``."""
+    return f"{described(kinds)} ({_size(kinds)})"
+
+
 def described(kinds: tuple[CachedKind, ...]) -> str:
-    """``3 models, 1 runtime``."""
+    """``3 models, 1 runtime file``."""
     words = {"models": ("model", "models"), "samples": ("set of samples", "sets of samples")}
     names = [(each.count, *words.get(each.kind, ("runtime file", "runtime files"))) for each in kinds]
     return ", ".join(f"{count} {one if count == 1 else many}" for count, one, many in names)
+
+
+def _size(kinds: tuple[CachedKind, ...]) -> str:
+    return units.size(sum(each.size_bytes for each in kinds))
 
 
 def _kib(size_bytes: int) -> int:

@@ -153,16 +153,20 @@ def meminfo(text: str) -> dict[str, int]:
     return {name: int(kib) * 1024 for name, kib in rows}
 
 
+# size, used and available of `df -Pk`: its columns are counted from the right end of the numbers
+_DISK = re.compile(r"\s(\d+)\s+-?\d+\s+(-?\d{1,15})\s+(?:\d+%|-)\s")
+
+
 def disk_free(text: str) -> int | None:
-    """The available bytes of ``df -Pk``; its columns are counted from the right end of the numbers."""
-    found = re.search(r"\s\d+\s+-?\d+\s+(-?\d{1,15})\s+(?:\d+%|-)\s", text)
-    return max(0, int(found[1])) * 1024 if found else None
+    """The available bytes of ``df -Pk``."""
+    found = _DISK.search(text)
+    return max(0, int(found[2])) * 1024 if found else None
 
 
 def disk_size(text: str) -> int | None:
     """All bytes of the same disk."""
-    found = re.search(r"\s(\d{1,15})\s+-?\d+\s+-?\d{1,15}\s+(?:\d+%|-)\s", text)
-    return int(found[1]) * 1024 if found else None
+    found = _DISK.search(text)
+    return int(found[1]) * 1024 if found and len(found[1]) <= 15 else None
 
 
 def thermal_zones(text: str) -> dict[str, float]:

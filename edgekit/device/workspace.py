@@ -199,12 +199,9 @@ class Workspace:
                 f"{self.name}: no permission to write to {folder}",
                 hint="choose another workspace in the profile or the inventory, or make the folder the user's",
             )
-        self._check_room(size, name, folder, done.text[said.end() :])
-        return False
-
-    def _check_room(self, size: int, name: str, folder: str, disk: str) -> None:
-        """``disk``: what df says of the folder."""
+        disk = done.text[said.end() :]
         self.check_room(size, what=name, folder=folder, free=disk_free(disk), spare=reserve(disk_size(disk)))
+        return False
 
     def check_room(self, size: int, *, what: str, folder: str, free: int | None, spare: int = 0) -> None:
         """Whether so much fits; what the board's cache holds, and this command does not need, makes room.

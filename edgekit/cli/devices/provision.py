@@ -126,21 +126,19 @@ def _tables(done: Provisioned) -> list[Any]:
 
 
 def _pruned(gone: tuple[CachedKind, ...]) -> str:
-    from edgekit.device.board_cache import described
+    from edgekit.device.board_cache import amount
 
     if not gone:
         return "its cache was empty but for that; releases stay"
-    return (
-        f"gone from its cache: {described(gone)} ({units.size(sum(each.size_bytes for each in gone))}); releases stay"
-    )
+    return f"gone from its cache: {amount(gone)}; releases stay"
 
 
 def _would_go(cache: tuple[CachedKind, ...]) -> str:
-    from edgekit.device.board_cache import described
+    from edgekit.device.board_cache import amount
 
     if not cache:
         return "nothing would go from its cache"
-    return f"would go from its cache: {described(cache)} ({units.size(sum(each.size_bytes for each in cache))})"
+    return f"would go from its cache: {amount(cache)}"
 
 
 def _decision(chosen: Choice | None) -> list[tuple[str, object]]:

@@ -69,7 +69,7 @@ def _releases(found: OnBoard) -> list[Any]:
     from datetime import datetime
 
     from edgekit.core import units
-    from edgekit.device.board_cache import described
+    from edgekit.device.board_cache import amount
     from edgekit.report.terminal import facts_table, rows_table
 
     if not found.models and not found.runtimes and not found.cache:
@@ -92,10 +92,7 @@ def _releases(found: OnBoard) -> list[Any]:
         files = [(file, units.size(size)) for file, size in found.runtimes]
         shown.append(rows_table(("runtime files", "size"), files, right=(1,)))
     if found.cache:
-        size = units.size(sum(each.size_bytes for each in found.cache))
-        shown.append(
-            f"kept there: {described(found.cache)} ({size}); what was used longest ago makes room when the disk is full"
-        )
+        shown.append(f"kept there: {amount(found.cache)}; what was used longest ago makes room when the disk is full")
     return shown
 
 
