@@ -142,11 +142,11 @@ class _Run:
             reuse=request.reuse,
             on_event=on_event,
         )
-        if not self.stages.has_baseline():
-            workers.warm_up()
         requests.check(request)
         fmt = self.stages.source.format
         self.notices = list(safety.refuse_code(request.model, fmt, trust=request.trust, custom=request.custom))
+        if not self.stages.has_baseline():
+            workers.warm_up()
         if request.uint8_input:
             self.request, source = camera.raw_input(request, self.stages.source, workers, self.stages.cache)
             self.stages = Stages(source, self.stages.cache, workers, on_event)

@@ -2,53 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny_tflite
+from digits_runs import DIGITS, ROWS, manifest
 
 import edgekit
-from edgekit.core.artifact import Artifact, Manifest
+from edgekit.core.artifact import Artifact
 from edgekit.core.errors import BudgetError, UsageError
 from edgekit.optimize.recipe import Recipe
 from edgekit.optimize.steps import FiltersStep, PruneStep, QuantizeStep
-from edgekit.verbs.demo import example_folder
 
-DIGITS = example_folder() / "digits.keras"
-ROWS = example_folder() / "digits.npz"
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(autouse=True)
-def edgekit_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EDGEKIT_HOME", str(home))
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Callable[..., Artifact]:
-    """Optimizes the digits classifier; options as of :func:`edgekit.optimize`."""
-
-    def run(recipe: Recipe | str, **options: Any) -> Artifact:
-        return edgekit.optimize(
-            DIGITS, **{"data": str(ROWS), "output": tmp_path / "out.tflite", "recipe": recipe, **options}
-        )
-
-    return run
+pytestmark = pytest.mark.usefixtures("one_home")
 
 
 def untrained(*steps: Any) -> Recipe:
     return Recipe(name="own", description="", steps=(*steps, QuantizeStep()))
-
-
-def manifest(artifact: Artifact) -> Manifest:
-    assert artifact.manifest is not None
-    return artifact.manifest
 
 
 def codes(artifact: Artifact) -> set[str]:

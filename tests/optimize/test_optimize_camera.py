@@ -13,15 +13,7 @@ import zoo
 import edgekit
 from edgekit.core.errors import UsageError
 
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(autouse=True)
-def edgekit_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EDGEKIT_HOME", str(home))
+pytestmark = pytest.mark.usefixtures("one_home")
 
 
 @pytest.fixture(scope="module")

@@ -1,105 +1,25 @@
-"""The fold: recipes on real models, what the cache saves, how a run resumes, and what stops it."""
+"""The fold: recipes on real models, with less or other sources, and what stops it."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy
 import pytest
 import tiny_tflite
+from digits_runs import DIGITS, PRUNE_INT8, ROWS, cached, manifest, recipe_file, too_dark
 from optimize_workshop import Workshop
 
 import edgekit
-from edgekit.core.artifact import Artifact, Manifest, manifest_path, open_artifact
-from edgekit.core.errors import BudgetError, DataError, ModelError, UsageError
-from edgekit.core.events import Event
+from edgekit.core.artifact import manifest_path, open_artifact
+from edgekit.core.errors import BudgetError, ModelError, UsageError
 from edgekit.core.hashing import sha256_file, sha256_tree
 from edgekit.data.spec import DataSpec
 from edgekit.optimize.golden import golden_samples
-from edgekit.optimize.recipe import Recipe
-from edgekit.optimize.steps import QuantizeStep
-from edgekit.verbs.demo import example_folder
 
-DIGITS = example_folder() / "digits.keras"
-ROWS = example_folder() / "digits.npz"
-PRUNE_INT8 = """
-[[steps]]
-step = "prune"
-sparsity = 0.5
-epochs = 0
-
-[[steps]]
-step = "quantize"
-mode = "int8"
-"""
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(autouse=True)
-def edgekit_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One cache for the whole file: a conversion takes seconds."""
-    monkeypatch.setenv("EDGEKIT_HOME", str(home))
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Callable[..., Artifact]:
-    """Optimizes the digits classifier; options as of :func:`edgekit.optimize`."""
-
-    def run(recipe: str = "int8", **options: Any) -> Artifact:
-        given = {"model": DIGITS, "data": str(ROWS), "output": tmp_path / "out.tflite", **options}
-        return edgekit.optimize(recipe=recipe, **given)
-
-    return run
-
-
-@pytest.fixture
-def no_tensorflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
-    """Puts a package before TensorFlow that cannot be used; whether anybody tried to."""
-    package, notes = tmp_path / "shadow" / "tensorflow", tmp_path / "imported"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text(
-        f"import pathlib\npathlib.Path({str(notes)!r}).touch()\nraise ImportError('not in this test')\n"
-    )
-    monkeypatch.setenv("PYTHONPATH", str(package.parent))
-    return lambda: not notes.exists()
-
-
-@pytest.fixture
-def bare(tmp_path: Path) -> dict[str, Any]:
-    """A float .tflite with an open batch, and rows for it."""
-    numpy.save(tmp_path / "rows.npy", numpy.random.default_rng(8).normal(size=(150, 8)).astype("float32"))
-    return {
-        "model": tiny_tflite.write(tmp_path, tiny_tflite.dense(dynamic=True)),
-        "data": str(tmp_path / "rows.npy"),
-        "output": tmp_path / "out.tflite",
-    }
-
-
-def manifest(artifact: Artifact) -> Manifest:
-    assert artifact.manifest is not None
-    return artifact.manifest
-
-
-def cached(artifact: Artifact) -> dict[str, bool]:
-    return {step.name: step.cached for step in manifest(artifact).steps}
-
-
-def recipe_file(folder: Path, text: str = PRUNE_INT8) -> str:
-    (folder / "own.toml").write_text(text)
-    return str(folder / "own.toml")
+pytestmark = pytest.mark.usefixtures("one_home")
 
 
 # ---------------------------------------------------------------------------------------------------- the recipes
@@ -180,197 +100,12 @@ def test_a_manifest_of_another_file_is_refused(make, tmp_path):
     assert open_artifact(other.path).manifest is None
 
 
-# ------------------------------------------------------------------------------------------------------- the cache
-
-
-def test_a_second_run_takes_every_step_from_the_cache_and_starts_no_tensorflow(make, tmp_path, no_tensorflow):
-    first = make("int8")
-    events: list[Event] = []
-    again = make("int8", output=tmp_path / "again.tflite", on_event=events.append)
-    assert cached(again) == {"float32": True, "quantize": True}
-    assert manifest(again).sha256 == manifest(first).sha256
-    assert manifest(again).score == manifest(first).score
-    assert no_tensorflow()
-    assert "score" not in " ".join(event.task for event in events)
-    assert [event.task for event in events if event.message == "from the cache"] == [
-        "convert to float32",
-        "quantize to int8",
-    ]
-
-
-def test_other_rows_to_score_with_change_the_score_alone(make, tmp_path, no_tensorflow):
-    arrays = numpy.load(ROWS)
-    numpy.savez(tmp_path / "few.npz", x=arrays["x_test"][:100], y=arrays["y_test"][:100])
-    artifact = make("int8", evaluation=str(tmp_path / "few.npz"))
-    assert cached(artifact) == {"float32": True, "quantize": True}
-    assert manifest(artifact).score.count == 100
-    assert no_tensorflow()
-
-
-def test_the_float_model_alone_is_scored_without_tensorflow(no_tensorflow):
-    found = edgekit.evaluate(DIGITS, data=str(ROWS))
-    assert (found.metric, found.count) == ("top-1", 500)
-    assert found.value > 0.97
-    assert no_tensorflow()
-
-
-def test_other_parameters_make_only_the_steps_that_depend_on_them_again(make):
-    artifact = make(Recipe(name="mine", description="", steps=(QuantizeStep(mode="int8-float-io"),)))
-    assert cached(artifact) == {"float32": True, "quantize": False}
-    assert manifest(artifact).inputs[0].dtype == "float32"
-    assert manifest(artifact).audit.float_ops == ()
-
-
-def test_other_rows_to_calibrate_with_make_only_the_quantization_again(bare, tmp_path):
-    first = edgekit.optimize(**bare, recipe="int8")
-    numpy.save(tmp_path / "other.npy", numpy.load(bare["data"])[:110])
-    other = edgekit.optimize(**bare, recipe="int8", representative=str(tmp_path / "other.npy"))
-    assert cached(other) == {"float32": True, "quantize": False}
-    assert manifest(other).steps[1].parameters["samples"] == 110
-    assert manifest(other).data["representative"] != manifest(first).data["representative"]
-    assert cached(edgekit.optimize(**bare, recipe="int8")) == {"float32": True, "quantize": True}
-
-
-def test_without_reuse_everything_is_made_again_and_is_the_same(make):
-    before = make("int8")
-    again = make("int8", use_cache=False)
-    assert cached(again) == {"float32": False, "quantize": False}
-    assert manifest(again).sha256 == manifest(before).sha256
-    assert manifest(again).score == manifest(before).score
-    assert cached(make("int8")) == {"float32": True, "quantize": True}
-
-
-def test_a_step_whose_files_were_removed_is_made_again(bare, home):
-    first = edgekit.optimize(**bare, recipe="int8")
-    step = Path(manifest(first).steps[1].path)
-    assert home in step.parents
-    step.unlink()
-    again = edgekit.optimize(**bare, recipe="int8")
-    assert cached(again) == {"float32": True, "quantize": False}
-    assert manifest(again).sha256 == manifest(first).sha256
-
-
-# ------------------------------------------------------------------------------------------ runs that do not finish
-
-ROWS_WITH_A_TRAP = f"""
-import os, pathlib, signal, sys, time
-import numpy
-
-def rows():
-    arrays = numpy.load({str(ROWS)!r})
-    if "tensorflow" in sys.modules and pathlib.Path("trap").exists():
-        what = pathlib.Path("trap").read_text()
-        if what == "crash":
-            os.kill(os.getpid(), signal.SIGSEGV)
-        if what == "raise":
-            raise OSError("the camera is gone")
-        pathlib.Path("reached").write_text(str(os.getpid()))
-        time.sleep(120)
-    return zip(arrays["x_train"][:120], arrays["y_train"][:120])
-"""
-
-
-@pytest.fixture
-def trapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Options of a run whose calibration rows do what the file ``trap`` says."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "own.py").write_text(ROWS_WITH_A_TRAP)
-    recipe_file(tmp_path)
-    return {"representative": "own:rows", "recipe": "own.toml"}
-
-
-def test_a_run_that_died_resumes_at_the_step_that_it_had_reached(make, tmp_path, trapped):
-    (tmp_path / "trap").write_text("crash")
-    with pytest.raises(ModelError, match=r"crashed \(SIGSEGV\) while converting to int8"):
-        make(**trapped)
-    (tmp_path / "trap").write_text("raise")
-    with pytest.raises(DataError, match=r"own:rows failed .* the camera is gone"):
-        make(**trapped)
-    assert not list(tmp_path.glob("out*"))
-    (tmp_path / "trap").unlink()
-    artifact = make(**trapped)
-    assert cached(artifact) == {"float32": True, "prune": True, "quantize": False}
-
-
-def test_prune_writes_a_model_of_the_kind_that_it_was_given(tmp_path):
-    before = sha256_file(DIGITS)
-    trained = edgekit.prune(DIGITS, data=str(ROWS), sparsity=0.5, epochs=0, output=tmp_path / "pruned.keras")
-    assert sha256_file(DIGITS) == before
-    assert (trained.path, trained.format) == (tmp_path / "pruned.keras", "keras")
-    assert trained.sha256 == sha256_file(trained.path) != before
-    assert zipfile.is_zipfile(trained.path)
-    assert [step.name for step in trained.steps] == ["float32", "prune"]
-    assert trained.score is not None
-    assert trained.score.count == 500
-    assert trained.gzip_bytes < 0.8 * DIGITS.stat().st_size
-    assert [item.name for item in tmp_path.iterdir()] == ["pruned.keras"]
-
-
-def test_ctrl_c_ends_everything_and_leaves_nothing_half_made(tmp_path, trapped, home):
-    own = tmp_path / "own.py"
-    own.write_text(own.read_text().replace("[:120]", "[:130]"))  # rows that were not calibrated with
-    (tmp_path / "trap").write_text("sleep")
-    command = [sys.executable, "-m", "edgekit", "optimize", str(DIGITS), "--data", str(ROWS)]
-    command += ["--representative", "own:rows", "--recipe", "own.toml", "-o", "out.tflite"]
-    run = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    reached = tmp_path / "reached"
-    deadline = time.monotonic() + 120
-    while not (reached.exists() and reached.read_text()) and run.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    run.send_signal(signal.SIGINT)
-    _, said = run.communicate(timeout=120)
-    assert run.returncode == 130, said
-    assert "interrupted" in said
-    assert "Traceback" not in said
-    assert not Path(f"/proc/{reached.read_text()}").exists()
-    assert not list(tmp_path.glob("out*"))
-    assert not list((home / "cache" / "steps").glob(".*"))
-
-
-def test_a_run_that_fails_leaves_the_earlier_result_as_it_was(make, tmp_path):
-    before = make("int8")
-    kept = {path: path.read_bytes() for path in (before.path, manifest_path(before.path))}
-    with pytest.raises(BudgetError):
-        make("int8", representative=_too_dark(tmp_path), max_drop=1.0)
-    assert {path: path.read_bytes() for path in kept} == kept
-    assert sorted(item.name for item in tmp_path.iterdir()) == ["dark.npy", "out.edgekit.json", "out.tflite"]
-
-
-@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_cannot_be_written_to_is_found_before_the_work(make, tmp_path, no_tensorflow):
-    (tmp_path / "closed").mkdir(mode=0o500)
-    with pytest.raises(UsageError, match="cannot write"):
-        make("int8", output=tmp_path / "closed" / "out.tflite", use_cache=False)
-
-
-@pytest.mark.parametrize("blocked", ["out.tflite", "out.edgekit.json"])
-def test_a_place_that_is_taken_is_found_before_the_work(make, tmp_path, blocked):
-    (tmp_path / blocked).mkdir()
-    with pytest.raises(UsageError, match=f"cannot write .*{blocked}: it is a folder"):
-        make("int8", output=tmp_path / "out.tflite")
-    assert [item.name for item in tmp_path.iterdir()] == [blocked]
-
-
-def test_the_source_is_never_the_output(tmp_path):
-    source = tiny_tflite.write(tmp_path, tiny_tflite.dense())
-    before = source.read_bytes()
-    with pytest.raises(UsageError, match="the source itself"):
-        edgekit.optimize(source, recipe="dynamic", output=tmp_path / "." / "model.tflite")
-    assert source.read_bytes() == before
-
-
 # ----------------------------------------------------------------------------------------------------- what stops it
-
-
-def _too_dark(folder: Path) -> str:
-    """Rows with values 0..1 for a model that takes 0..16: what a wrong scale does."""
-    numpy.save(folder / "dark.npy", numpy.load(ROWS)["x_train"][:150].astype("float32") / 16)
-    return str(folder / "dark.npy")
 
 
 def test_a_spent_budget_is_exit_7_and_names_the_files_of_every_step(make, tmp_path):
     with pytest.raises(BudgetError, match=r"top-1 dropped by .* with the step 'quantize'") as caught:
-        make("int8", representative=_too_dark(tmp_path), max_drop=1.0)
+        make("int8", representative=too_dark(tmp_path), max_drop=1.0)
     error = caught.value
     assert error.exit_code == 7
     assert "--scale" in str(error.hint)
@@ -378,7 +113,7 @@ def test_a_spent_budget_is_exit_7_and_names_the_files_of_every_step(make, tmp_pa
     assert all(Path(item["path"]).is_file() for item in error.details["files"])
     assert error.details["score"]["drop"] > 1
     assert not (tmp_path / "out.tflite").exists()
-    allowed = make("int8", representative=_too_dark(tmp_path), max_drop=100.0)
+    allowed = make("int8", representative=too_dark(tmp_path), max_drop=100.0)
     assert cached(allowed) == {"float32": True, "quantize": True}
 
 
