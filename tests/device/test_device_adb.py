@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from processes import SOON_S, wait_until
 from sshd_board import free_port
+from test_device_closing import listen_late
 
 from edgekit.core.errors import (
     AuthenticationError,
@@ -133,7 +134,9 @@ def test_a_command_that_is_too_long_for_adb_is_refused(phone):
         phone.run(["echo", "x" * 70_000])
 
 
-def test_another_thread_can_close_it(phone, adb_device):
+@pytest.mark.parametrize("heard_after_s", [0.0, 0.7])
+def test_another_thread_can_close_it(phone, adb_device, monkeypatch, heard_after_s):
+    listen_late(monkeypatch, heard_after_s)  # of which process it is that shall be killed
     nap = f"sleep {random.randrange(100_000, 999_999)}"
 
     def close() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from processes import SOON_S, wait_until
 from edgekit.core.errors import DeviceError, UnreachableError
 from edgekit.device.connect import Device, connect
 from edgekit.device.target import resolve
+from edgekit.device.transport.framing import Framed
 
 
 @pytest.fixture(params=["local", "ssh"])
@@ -27,7 +29,12 @@ def device(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
             yield opened
 
 
-def test_a_command_that_runs_is_killed_and_its_caller_gets_an_error(device: Device) -> None:
+@pytest.mark.parametrize("heard_after_s", [0.0, 0.7])
+def test_a_command_that_runs_is_killed_and_its_caller_gets_an_error(
+    device: Device, monkeypatch: pytest.MonkeyPatch, heard_after_s: float
+) -> None:
+    """Also where we have not yet heard which process it is."""
+    listen_late(monkeypatch, heard_after_s)
     beside = connect(device.target)
     marker = f"{random.randrange(100_000, 999_999)}"
 
@@ -53,6 +60,18 @@ def test_a_command_that_runs_is_killed_and_its_caller_gets_an_error(device: Devi
         assert not thread.is_alive()
         assert [type(one) for one in found] == [UnreachableError]
         wait_until(lambda: not running())
+
+
+def listen_late(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Whoever reads what a command prints first is slow."""
+    add = Framed.add
+
+    def late(framed: Framed, block: bytes) -> None:
+        if framed.pid is None:
+            time.sleep(seconds)
+        add(framed, block)
+
+    monkeypatch.setattr(Framed, "add", late)
 
 
 def test_a_closed_connection_runs_nothing_more(device: Device) -> None:

@@ -54,7 +54,7 @@ class AdbTransport(RemoteTransport["_Talk"]):
         """See :meth:`Transport.close`; the adb server stays connected to the device, as after every adb command."""
         self._closed = True
         for talk in list(self._talks):  # another thread's, which gives up here
-            self._kill(talk.framed.pid)
+            self._kill(self._heard_pid(talk))
             talk.stream.close()
         for held in self._held:
             held.close()

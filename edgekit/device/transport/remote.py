@@ -18,6 +18,7 @@ from edgekit.device.transport.watchdog import Watchdog
 
 _OVERLOADED = "is the board overloaded, or did it freeze?"
 _ERRORS_KEPT = 1 << 16
+_HEARD_LIMIT_S = 5.0  # from the start of a command to its first line
 
 
 class Streams(Protocol):
@@ -179,6 +180,13 @@ class RemoteTransport(abc.ABC, Generic[T]):
                 ) from error
             raise
         return talk
+
+    def _heard_pid(self, talk: T) -> int | None:
+        """The process of another thread's command, which may have begun without our having heard of it yet."""
+        end = time.monotonic() + _HEARD_LIMIT_S
+        while talk.framed.pid is None and talk in self._talks and time.monotonic() < end:
+            time.sleep(0.02)
+        return talk.framed.pid
 
     def _command(self, argv: Sequence[str]) -> str:
         """A command as text for the login shell."""

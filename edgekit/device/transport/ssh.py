@@ -71,7 +71,8 @@ class SshTransport(RemoteTransport[Talk]):
         """See :meth:`Transport.close`."""
         self._closed = True
         for talk in list(self._talks):  # another thread's, which gives up here
-            self._kill(talk.session, talk.framed.pid)
+            pid = self._heard_pid(talk)
+            self._kill(talk.session, pid)
         for held in self._held:
             held.close()
         for session in self._sessions:
